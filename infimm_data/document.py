@@ -1,0 +1,160 @@
+"""The document: an ordered list of text and image nodes, with its origin. The vocabulary of the project.
+
+A web page, an image-caption pair and an instruction conversation are all documents.
+
+| field of a node | text | image | meaning |
+|---|---|---|---|
+| type | yes | yes | "text" or "image" |
+| text | yes | - | the text, paragraphs separated by a blank line |
+| role | yes | yes | "system", "user" or "assistant" in a conversation, else None |
+| loss | yes | - | False where training computes no loss (a user's turn) |
+| url | - | yes | absolute URL of the image, as the page gives it |
+| alt, caption | - | yes | the page's alternative text; the caption that belongs to the image |
+| width, height | - | yes | pixels: what the page declares, and once the image is fetched what was measured |
+| file | - | yes | in a shard: the WebDataset field that holds the bytes ("0.jpg"), else None |
+| sha256 | - | yes | in a shard: hex digest of those bytes, else None |
+| scores | - | yes | in a shard: what was measured on the image or on its pair with the text |
+
+A caption also stands in the text, right after its image, because that is the reading order; `caption` only
+says which text it is. `alt` never stands in the text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+SCHEMA_VERSION = 1  # of the JSON in a shard and of the Parquet tables; raise it when a field changes meaning
+
+Role = Literal["system", "user", "assistant"]
+Measure = float | int | str | bool | None
+"""A number (or a slug) measured on a document, an image or a pair; None where it could not be measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextNode:
+    """A run of text in reading order."""
+
+    text: str
+    role: Role | None = None
+    loss: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageNode:
+    """An image in reading order; the table in the module's docstring explains the fields."""
+
+    url: str
+    alt: str = ""
+    caption: str = ""
+    width: int | None = None
+    height: int | None = None
+    role: Role | None = None
+    file: str | None = None
+    sha256: str | None = None
+    scores: Mapping[str, Measure] = field(default_factory=dict)
+
+
+Node = TextNode | ImageNode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a document comes from, exact enough to find it again.
+
+    dump: name of the dump file relative to the recipe's source; offset: bytes from its start to the record
+    (in the file as stored, so compressed bytes for a .gz; -1 where the format has none); date: ISO 8601 in
+    UTC, or "" if unknown; licence: as the source states it, or "".
+    """
+
+    dump: str = ""
+    offset: int = -1
+    url: str = ""
+    date: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """Nodes in reading order, with origin and measures. `id` is the key of the sample in a shard."""
+
+    id: str
+    nodes: tuple[Node, ...]
+    origin: Origin = Origin()
+    measures: Mapping[str, Measure] = field(default_factory=dict)
+
+    @property
+    def texts(self) -> tuple[TextNode, ...]:
+        """The text nodes, in order."""
+        return tuple(node for node in self.nodes if isinstance(node, TextNode))
+
+    @property
+    def images(self) -> tuple[ImageNode, ...]:
+        """The image nodes, in order."""
+        return tuple(node for node in self.nodes if isinstance(node, ImageNode))
+
+    @property
+    def text(self) -> str:
+        """All text, nodes separated by a blank line."""
+        return "\n\n".join(node.text for node in self.texts)
+
+
+def document_id(origin: Origin) -> str:
+    """Return 32 hex digits (128 bits of BLAKE2b) that depend on dump name, offset and URL only.
+
+    Hex, so that it never holds a dot: WebDataset cuts the key of a member at its first dot.
+    """
+    named = f"{origin.dump}\n{origin.offset}\n{origin.url}"
+    return hashlib.blake2b(named.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def new_document(nodes: tuple[Node, ...], origin: Origin) -> Document:
+    """Return a document whose id is derived from its origin."""
+    return Document(id=document_id(origin), nodes=nodes, origin=origin)
+
+
+def node_to_dict(node: Node) -> dict[str, Any]:
+    """Return the node as plain data with its `type` first."""
+    kind = "text" if isinstance(node, TextNode) else "image"
+    return {"type": kind, **asdict(node)}
+
+
+def node_from_dict(data: Mapping[str, Any]) -> Node:
+    """Return the node that `node_to_dict` made; unknown keys are ignored, so that newer shards stay readable.
+
+    Raises KeyError when `type` or a required field is missing, ValueError on another type.
+    """
+    if data["type"] not in ("text", "image"):
+        raise ValueError(f"node type {data['type']!r}: expected 'text' or 'image'")
+    cls = TextNode if data["type"] == "text" else ImageNode
+    known = {f.name for f in fields(cls)}
+    return cls(**{key: value for key, value in data.items() if key in known and value is not None})
+
+
+def to_json(document: Document) -> bytes:
+    """Return the canonical JSON of a sample: sorted keys, no spaces, UTF-8; equal documents, equal bytes."""
+    data = {
+        "schema": SCHEMA_VERSION,
+        "id": document.id,
+        "origin": asdict(document.origin),
+        "nodes": [node_to_dict(node) for node in document.nodes],
+        "measures": dict(document.measures),
+    }
+    text = json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.encode("utf-8")
+
+
+def from_json(data: bytes) -> Document:
+    """Return the document of a sample's JSON.
+
+    Raises ValueError (json's or ours) or KeyError when it is not what `to_json` writes, or when its schema is
+    newer than this version of InfiMM reads.
+    """
+    read = json.loads(data)
+    if read["schema"] > SCHEMA_VERSION:
+        raise ValueError(f"schema {read['schema']}: this version reads up to {SCHEMA_VERSION}; update infimm")
+    nodes = tuple(node_from_dict(node) for node in read["nodes"])
+    return Document(id=read["id"], nodes=nodes, origin=Origin(**read["origin"]), measures=read["measures"])

@@ -1,0 +1,166 @@
+"""Rules: what a filter decides, from measures alone.
+
+A filter measures something once (expensive) and states rules about it (cheap). Rules are data: the decide pass
+applies them to whole columns, the funnel counts them, the ledger writes rule, value and threshold beside each
+drop, and a changed threshold needs no new measure. A value that was not measured (None, NaN) passes no rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from infimm_data.document import Document, ImageNode, Measure
+
+Level = Literal["document", "image"]
+"""What a rule drops: a whole document, or one image of it (the text around it stays)."""
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class AtLeast:
+    """Keeps what measures at least `bound` (inclusive)."""
+
+    measure: str
+    bound: float
+    reason: str
+
+    def passes(self, values: npt.NDArray[Any]) -> Mask:
+        """Return True where the value passes; values: one number per row, NaN where not measured."""
+        return np.asarray(values, dtype=np.float64) >= self.bound  # NaN compares False
+
+
+@dataclass(frozen=True, slots=True)
+class AtMost:
+    """Keeps what measures at most `bound` (inclusive)."""
+
+    measure: str
+    bound: float
+    reason: str
+
+    def passes(self, values: npt.NDArray[Any]) -> Mask:
+        """Return True where the value passes; values: one number per row, NaN where not measured."""
+        return np.asarray(values, dtype=np.float64) <= self.bound
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Keeps what measures one of the `bound` slugs."""
+
+    measure: str
+    bound: tuple[str, ...]
+    reason: str
+
+    def passes(self, values: npt.NDArray[Any]) -> Mask:
+        """Return True where the value passes; values: one string or None per row."""
+        return np.isin(np.asarray(values, dtype=object).astype(str), self.bound)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstOfGroup:
+    """Keeps one document of each group: the one with most images still kept, then the first in dump order.
+
+    `measure` names a column of group slugs; None is a document that has no twin, and stays. The rule looks at
+    documents still kept when its step comes, so a group never loses its last good member to a bad one.
+    """
+
+    measure: str
+    reason: str
+    bound: None = None
+
+
+Rule = AtLeast | AtMost | OneOf | FirstOfGroup
+
+
+class Filter(Protocol):
+    """What every entry of `filters.table.FILTERS` answers: a frozen dataclass whose fields are its settings.
+
+    `None` in a setting means off, 0 means zero. `rules()` lists what must hold, in order. A filter that
+    measures is also one of the protocols below; one that is none of them reads measures that others made.
+    """
+
+    level: ClassVar[Level]
+
+    def rules(self) -> tuple[Rule, ...]:
+        """Return the rules in the order in which they are asked."""
+        ...
+
+
+@runtime_checkable
+class MeasuresDocument(Protocol):
+    """A filter that measures a document from its nodes alone: text, URLs, counts."""
+
+    def measure(self, document: Document) -> Mapping[str, Measure]:
+        """Return the same keys for every document, the empty one included."""
+        ...
+
+
+@runtime_checkable
+class MeasuresImageNode(Protocol):
+    """A filter that measures an image before it is fetched: its URL, its declared size, its alt text."""
+
+    def measure_node(self, node: ImageNode) -> Mapping[str, Measure]:
+        """Return the same keys for every image node."""
+        ...
+
+
+@runtime_checkable
+class GroupsDocuments(Protocol):
+    """A filter that compares documents with each other: near-duplicate text."""
+
+    def signature(self, document: Document) -> bytes:
+        """Return what is compared, stored once per document; b"" for a document that has no twin by rule."""
+        ...
+
+    def group(self, signatures: Sequence[bytes]) -> npt.NDArray[np.int64]:
+        """Return for each signature the smallest position in its group; its own position where it is alone."""
+        ...
+
+
+@runtime_checkable
+class GroupsImages(Protocol):
+    """A filter that compares images with each other by their 64-bit perceptual hash."""
+
+    def group_hashes(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+        """Return for each hash the smallest position in its group; its own position where it is alone."""
+        ...
+
+
+class Scorer(Protocol):
+    """A loaded model that scores images against their texts; lives in one actor, on one device."""
+
+    def score(self, images: Sequence[bytes], texts: Sequence[Sequence[str]]) -> list[Mapping[str, Measure]]:
+        """Return one mapping per image, with None values where its bytes cannot be decoded.
+
+        images: encoded files; texts: for each image the texts it is compared with (may be empty: None values).
+        A broken image costs itself only.
+        """
+        ...
+
+
+@runtime_checkable
+class ScoresPairs(Protocol):
+    """A filter whose measure needs a model over images and texts: the CLIP score."""
+
+    def texts_for(self, document: Document, node: int) -> tuple[str, ...]:
+        """Return the texts that the image at `document.nodes[node]` is compared with."""
+        ...
+
+    def load(self, device: str) -> Scorer:
+        """Load the model once; raises ConfigError when its weights cannot be had."""
+        ...
+
+
+def measured_with(settings: Any) -> dict[str, Any]:
+    """Return the settings of a filter that change what it measures: all fields but those its rules compare.
+
+    Bounds are named `min_*`, `max_*` or `keep*` (STYLE: bounds are inclusive); everything else (a model, an
+    n-gram length) shapes the measured value, so a change there measures again.
+    """
+    bounds = ("min_", "max_", "keep")
+    return {f.name: getattr(settings, f.name) for f in fields(settings) if not f.name.startswith(bounds)}

@@ -1,0 +1,37 @@
+"""Words, sentences and the normal form of text that comparisons use: one definition for every filter."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_WORD = re.compile(r"\w+(?:['’\-]\w+)*", re.UNICODE)
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f]")
+_SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])|\n+")
+
+
+def words(text: str) -> list[str]:
+    """Return the words of `text` in order, case kept.
+
+    Scripts that write no spaces (Han, kana, Thai) count one word per character, as OBELICS' and Gopher's word
+    counts would otherwise see a whole Chinese page as a few words.
+    """
+    found: list[str] = []
+    for match in _WORD.findall(text):
+        found.extend(_split_unspaced(match) if _UNSPACED.search(match) else [match])
+    return found
+
+
+def _split_unspaced(word: str) -> list[str]:
+    spaced = _UNSPACED.sub(lambda match: f" {match.group()} ", word)
+    return spaced.split()
+
+
+def sentences(text: str) -> list[str]:
+    """Return the sentences of `text`, stripped, without empty ones; a line break always ends one."""
+    return [part.strip() for part in _SENTENCE_END.split(text) if part.strip()]
+
+
+def normal_form(text: str) -> str:
+    """Return `text` lower-case, NFKC, its words joined by one space: equal for copies that differ in layout."""
+    return " ".join(words(unicodedata.normalize("NFKC", text).lower()))

@@ -1,0 +1,1 @@
+"""Sources, passes on Ray, reports and the `infimm` command."""

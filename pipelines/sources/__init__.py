@@ -1,0 +1,1 @@
+"""One kind of dump per file; `table.py` lists them all."""

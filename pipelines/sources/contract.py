@@ -1,0 +1,56 @@
+"""What a source answers: it lists work items and reads one into documents.
+
+A source is a frozen dataclass whose fields are its settings in the recipe. Reading a work item yields, in the
+order of the dump, a `Document` or a `Skipped`: nothing that the dump holds goes uncounted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from infimm_data.document import Document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkItem:
+    """One file of a dump: what one task reads.
+
+    index: position in the source's listing, the same on every run; name: the file relative to the source's
+    path, the `dump` of its documents; path: where it is now (local or any fsspec URL); size_bytes: as stored.
+    """
+
+    index: int
+    name: str
+    path: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A record that became no document: counted by `reason` (a slug) and named by offset, URL and detail."""
+
+    reason: str
+    offset: int = -1
+    url: str = ""
+    detail: str = ""
+
+
+class Source(Protocol):
+    """What every entry of `pipelines.sources.table.SOURCES` answers."""
+
+    def work_items(self) -> list[WorkItem]:
+        """List the files of the dump in a stable order; raises ConfigError when there is none."""
+        ...
+
+    def read(self, item: WorkItem) -> Iterator[Document | Skipped]:
+        """Yield what one file holds, in its order; raises SourceError when it cannot be opened at all."""
+        ...
+
+    def images(self, item: WorkItem, urls: Collection[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield (wanted URL, image file) for the wanted images that the dump itself holds; may be none.
+
+        The bytes are as the dump has them, so possibly no image at all: the fetch pass checks them.
+        """
+        ...

@@ -1,0 +1,99 @@
+"""Files on any file system (local or an fsspec URL), each written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from typing import IO, Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+
+def file_system(path: str) -> tuple[Any, str]:
+    """Return the fsspec file system of `path` and the path inside it."""
+    fs, inside = fsspec.core.url_to_fs(str(path))
+    return fs, inside
+
+
+def join(folder: str, *names: str) -> str:
+    """Join names to a folder that may be a URL."""
+    return "/".join([str(folder).rstrip("/"), *names])
+
+
+def exists(path: str) -> bool:
+    """Return whether a file or folder is there."""
+    fs, inside = file_system(path)
+    return bool(fs.exists(inside))
+
+
+def read_bytes(path: str) -> bytes:
+    """Return the whole file; raises FileNotFoundError when it is not there."""
+    fs, inside = file_system(path)
+    return bytes(fs.cat_file(inside))
+
+
+def remove(path: str) -> None:
+    """Remove the file if it is there."""
+    fs, inside = file_system(path)
+    with contextlib.suppress(FileNotFoundError):
+        fs.rm_file(inside)
+
+
+@contextlib.contextmanager
+def open_whole(path: str) -> Iterator[IO[bytes]]:
+    """Open `path` for writing; it appears under its name only when the block ends without an exception.
+
+    The bytes go to a temporary name beside the place (a name of its own, so that two writers never share one),
+    are synced to disk where the disk is local, and renamed. After a crash only a `.part-*` file may be left,
+    which no reader looks at and `remove_leftovers` deletes.
+    """
+    fs, inside = file_system(path)
+    parent, _, name = inside.rpartition("/")
+    if parent:
+        fs.makedirs(parent, exist_ok=True)
+    part = f"{parent}/.part-{uuid.uuid4().hex}-{name}" if parent else f".part-{uuid.uuid4().hex}-{name}"
+    try:
+        with fs.open(part, "wb") as file:
+            yield file
+            if isinstance(fs, LocalFileSystem):
+                file.flush()
+                os.fsync(file.fileno())
+        if isinstance(fs, LocalFileSystem):
+            os.replace(part, inside)
+        else:
+            fs.mv(part, inside)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            fs.rm_file(part)
+        raise
+
+
+def write_bytes(path: str, data: bytes) -> None:
+    """Write a small file whole or not at all."""
+    with open_whole(path) as file:
+        file.write(data)
+
+
+def remove_leftovers(folder: str) -> int:
+    """Delete the `.part-*` files that a killed run left anywhere below `folder`; return how many."""
+    fs, inside = file_system(folder)
+    if not fs.exists(inside):
+        return 0
+    leftovers = [path for path in fs.find(inside) if path.rpartition("/")[2].startswith(".part-")]
+    for path in leftovers:
+        fs.rm_file(path)
+    return len(leftovers)
+
+
+def sha256_of(path: str, chunk_bytes: int = 1 << 20) -> str:
+    """Return the hex SHA-256 of a file, read in chunks."""
+    fs, inside = file_system(path)
+    digest = hashlib.sha256()
+    with fs.open(inside, "rb") as file:
+        while chunk := file.read(chunk_bytes):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from infimm_data.document import SCHEMA_VERSION, Document, from_json, to_json
 from infimm_data.errors import ShardError
-from infimm_data.files import file_system, join, open_whole, read_bytes, write_bytes
+from infimm_data.files import exists, file_system, join, open_whole, read_bytes, write_bytes
 from infimm_data.text import words
 
 INDEX_SCHEMA = pa.schema(
@@ -77,8 +77,11 @@ def index_name(shard: str) -> str:
     return shard.removesuffix(".tar") + ".index.parquet"
 
 
-def write_shard(folder: str, number: int, samples: Iterable[Sample]) -> ShardInfo:
-    """Write one shard and its index, each whole or not at all, the shard last; return its manifest line."""
+def write_shard(folder: str, number: int, samples: Iterable[Sample], *, fingerprint: str = "") -> ShardInfo:
+    """Write one shard and then its index, each whole or not at all; return its manifest line.
+
+    The index comes last and holds the fingerprint of what was packed: `finished_shard` asks it after a crash.
+    """
     name = shard_name(number)
     rows: list[dict[str, object]] = []
     digest = hashlib.sha256()
@@ -93,14 +96,28 @@ def write_shard(folder: str, number: int, samples: Iterable[Sample]) -> ShardInf
         end = b"\0" * (2 * tarfile.BLOCKSIZE)
         file.write(end)
         digest.update(end)
-        _write_index(join(folder, index_name(name)), rows)
-    return ShardInfo(
+    info = ShardInfo(
         name=name,
         sha256=digest.hexdigest(),
         size_bytes=position + len(end),
         num_documents=len(rows),
         num_images=sum(int(str(row["num_images"])) for row in rows),
     )
+    _write_index(join(folder, index_name(name)), rows, info, fingerprint)
+    return info
+
+
+def finished_shard(folder: str, number: int, *, fingerprint: str) -> ShardInfo | None:
+    """Return the manifest line of a shard that was packed from exactly this, or None when it is to be written."""
+    fs, inside = file_system(join(folder, index_name(shard_name(number))))
+    try:
+        with fs.open(inside, "rb") as file:
+            metadata = pq.read_metadata(file).metadata or {}
+    except (FileNotFoundError, pa.ArrowInvalid):
+        return None
+    if metadata.get(b"infimm.fingerprint", b"").decode() != fingerprint or not exists(join(folder, shard_name(number))):
+        return None
+    return ShardInfo(**json.loads(metadata[b"infimm.shard"]))
 
 
 def _sample_bytes(sample: Sample) -> bytes:
@@ -133,9 +150,10 @@ def _index_row(document: Document, *, offset: int, size: int) -> dict[str, objec
     }
 
 
-def _write_index(path: str, rows: list[dict[str, object]]) -> None:
+def _write_index(path: str, rows: list[dict[str, object]], info: ShardInfo, fingerprint: str) -> None:
+    metadata = {"infimm.fingerprint": fingerprint, "infimm.shard": json.dumps(asdict(info))}
     with open_whole(path) as file:
-        pq.write_table(pa.Table.from_pylist(rows, schema=INDEX_SCHEMA), file)
+        pq.write_table(pa.Table.from_pylist(rows, schema=INDEX_SCHEMA.with_metadata(metadata)), file)
 
 
 def write_manifest(folder: str, shards: Iterable[ShardInfo]) -> None:

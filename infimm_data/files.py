@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.resources
 import os
 import uuid
 from collections.abc import Iterator
@@ -12,11 +13,31 @@ from typing import IO, Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from infimm_data.errors import ConfigError
+
+PACKAGE_PREFIX = "package:"
+"""`package:pipelines.demo/data/clip` in a recipe is the folder `data/clip` inside that installed package."""
+
 
 def file_system(path: str) -> tuple[Any, str]:
     """Return the fsspec file system of `path` and the path inside it."""
     fs, inside = fsspec.core.url_to_fs(str(path))
     return fs, inside
+
+
+def resolve(path: str) -> str:
+    """Return `path` with `package:NAME/INSIDE` replaced by where that package is installed; others unchanged.
+
+    Raises ConfigError when there is no such package.
+    """
+    if not path.startswith(PACKAGE_PREFIX):
+        return path
+    package, _, inside = path.removeprefix(PACKAGE_PREFIX).partition("/")
+    try:
+        return str(importlib.resources.files(package).joinpath(inside))
+    except (ModuleNotFoundError, ValueError):
+        expected = "expected package:NAME/INSIDE like package:pipelines.demo/data/clip"
+        raise ConfigError(f"{path}: no package '{package}' is installed; {expected}") from None
 
 
 def join(folder: str, *names: str) -> str:

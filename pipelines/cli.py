@@ -1,0 +1,80 @@
+"""The one door: `infimm COMMAND`. What is built stands in the recipe; flags only say where.
+
+Exit status: 0 done; 1 some work items failed, each named; 2 the input is wrong, said in one line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from rich.console import Console
+
+from infimm_data.errors import ConfigError, InfiMMError, did_you_mean
+from pipelines.commands import build, data, demo, train
+
+DONE, SOME_FAILED, WRONG_INPUT = 0, 1, 2
+
+Command = Callable[[argparse.Namespace, Console], bool]
+"""Runs a command; returns whether all of its work items succeeded."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, with the nearest right word."""
+
+    def error(self, message: str) -> NoReturn:
+        wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        unknown = re.search(r"unrecognized arguments: (--[\w-]+)", message)
+        if wrong:
+            message += did_you_mean(wrong[1], re.findall(r"[\w-]+", wrong[2]))
+        if unknown:
+            message += did_you_mean(unknown[1], self.flags())
+        self.exit(WRONG_INPUT, f"{self.prog}: {message.strip()} See '{self.prog} --help'.\n")
+
+    def flags(self) -> list[str]:
+        """Return every flag of this command and of those below it."""
+        own = [flag for action in self._actions for flag in action.option_strings]
+        below = [action.choices for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        return own + [flag for choices in below for parser in choices.values() for flag in parser.flags()]
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of every command; each module of `pipelines.commands` adds its own."""
+    parser = _Parser(
+        prog="infimm",
+        description="From web dumps to multimodal shards to a trained InfiMM.",
+        epilog="Start with 'make demo', or: infimm build configs/build/demo.yaml --out runs/mine",
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="log one line per work item")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    for module in (build, data, train, demo):
+        module.add_commands(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit status of the process."""
+    parsed = make_parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO if parsed.verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+    command: Command = parsed.run
+    try:
+        return DONE if command(parsed, Console()) else SOME_FAILED
+    except ConfigError as error:
+        sys.stderr.write(f"infimm {parsed.command}: {error}\n")
+        return WRONG_INPUT
+    except InfiMMError as error:
+        sys.stderr.write(f"infimm {parsed.command}: {error}\n")
+        return SOME_FAILED
+    except KeyboardInterrupt:
+        sys.stderr.write(f"infimm {parsed.command}: stopped; the same command goes on from here\n")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The commands of `infimm`, grouped by what they work on."""

@@ -1,0 +1,93 @@
+"""Commands that build a dataset: build, and each of its passes by name."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from rich.console import Console
+
+from infimm_data.errors import ConfigError
+from pipelines.build import Pass, build
+from pipelines.executor import Cluster
+from pipelines.fetcher import ConnectTo
+from pipelines.layout import Layout
+from pipelines.recipe import Recipe, load_recipe
+from pipelines.report import funnel_or_none, show_funnel
+from pipelines.run import Run
+
+PASSES: dict[str, tuple[Pass, str]] = {
+    "build": ("pack", "build shards from a dump: all passes, finished work is not done again"),
+    "dedup": ("dedup", "run the passes up to the groups of near-identical documents"),
+    "fetch": ("fetch", "run the passes up to the images"),
+    "score": ("score", "run the passes up to the model scores"),
+    "decide": ("decide", "take all decisions again from the stored measures, write no shards"),
+    "pack": ("pack", "take all decisions again and write the shards that changed"),
+}
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands of this module to the parser."""
+    for name, (until, text) in PASSES.items():
+        parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        parser.add_argument("recipe", help="YAML recipe, see configs/build/")
+        parser.add_argument("--out", required=True, help="folder of the build, local or an fsspec URL")
+        parser.add_argument("--ray", metavar="ADDRESS", help="a running Ray cluster; default: Ray on this machine")
+        parser.add_argument("--workers", type=int, metavar="N", help="processes on this machine; default: its cores")
+        parser.add_argument("--dry-run", action="store_true", help="check the recipe, list the work items, stop")
+        parser.add_argument(
+            "--connect-to", action="append", default=[], metavar="HOST=ADDRESS:PORT",
+            help="reach HOST there instead (as curl does), e.g. a local mirror; private only if the recipe allows it",
+        )  # fmt: skip
+        parser.set_defaults(run=run_passes, until=until)
+
+
+def run_passes(arguments: argparse.Namespace, console: Console) -> bool:
+    """Run the passes that a command names; return whether every work item succeeded."""
+    recipe = load_recipe(arguments.recipe)
+    connect_to = parse_connect_to(arguments.connect_to)
+    if arguments.workers is not None and arguments.workers < 1:
+        raise ConfigError(f"--workers {arguments.workers}: expected 1 or more")
+    if arguments.dry_run:
+        show_work_items(recipe, console)
+        return True
+    with Cluster(address=arguments.ray, workers=arguments.workers) as cluster:
+        run = Run(recipe, Layout(arguments.out), cluster, connect_to)
+        build(run, arguments.until)
+    show_result(run, console)
+    return not run.failed
+
+
+def show_work_items(recipe: Recipe, console: Console) -> None:
+    """Print what a build would read and do, without doing it."""
+    items = recipe.source.work_items()
+    for item in items:
+        console.print(f"{item.index:>5}  {item.size_bytes / 1e6:>10.2f} MB  {item.name}", highlight=False)
+    total = sum(item.size_bytes for item in items)
+    steps = " -> ".join(step.name for step in recipe.steps)
+    console.print(f"{len(items)} work items, {total / 1e6:.2f} MB; steps: {steps or 'none'}", highlight=False)
+
+
+def show_result(run: Run, console: Console) -> None:
+    """Print the funnel, what each pass took, and which work items failed."""
+    funnel = funnel_or_none(run.layout)
+    if funnel:
+        show_funnel(funnel, console)
+    times = ", ".join(f"{report.name} {report.seconds:.1f} s" for report in run.reports)
+    console.print(f"passes: {times}", highlight=False)
+    for report in run.reports:
+        for failure in report.failures:
+            console.print(f"failed in {report.name}: {failure.name}: {failure.problem}", style="red", highlight=False)
+    console.print(f"look at: {run.layout.out}", highlight=False)
+
+
+def parse_connect_to(entries: list[str]) -> ConnectTo:
+    """Return HOST=ADDRESS:PORT entries as a mapping; raises ConfigError when one is not of that form."""
+    found = {}
+    for entry in entries:
+        host, _, target = entry.partition("=")
+        address, _, port = target.rpartition(":")
+        if not host or not address or not port.isdigit():
+            raise ConfigError(f"--connect-to {entry}: expected HOST=ADDRESS:PORT, e.g. pictures.example=127.0.0.1:8080")
+        found[host] = (address, int(port))
+    return found

@@ -1,0 +1,168 @@
+"""Facts: every stored measure of a build as columns over all its documents and images, without their text.
+
+Memory: about 100 bytes per number column and 1,000 documents per KB; texts, image bytes and signatures stay on
+disk. Rows are in dump order, which no run changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from infimm_data.files import exists, file_system
+from infimm_data.rules import GroupsImages, ScoresPairs
+from infimm_data.tables import read_table
+from pipelines.layout import Layout
+from pipelines.recipe import Recipe, Step
+
+FETCHED_COLUMNS = (
+    "status", "width", "height", "short_side", "long_side", "aspect", "size_bytes", "format", "sha256", "phash",
+    "offset",
+)  # fmt: skip
+"""What the fetch pass stores per URL and rules may read; null where the image could not be fetched."""
+
+
+@dataclass
+class Facts:
+    """Measures of all documents and images of a build.
+
+    documents, images: tables in dump order; document_item, image_item: the work item of each row;
+    document_row: its row in the item's documents file; image_document: the row in `documents` of each image.
+    """
+
+    documents: pa.Table
+    images: pa.Table
+    document_item: npt.NDArray[np.int64]
+    document_row: npt.NDArray[np.int64]
+    image_item: npt.NDArray[np.int64]
+    image_document: npt.NDArray[np.int64]
+
+    @property
+    def num_documents(self) -> int:
+        """Documents that the dump gave."""
+        return int(self.documents.num_rows)
+
+    @property
+    def num_images(self) -> int:
+        """Image nodes of all documents."""
+        return int(self.images.num_rows)
+
+    def document_column(self, measure: str) -> npt.NDArray[Any]:
+        """Return one measure of all documents: float64 with NaN, or objects with None."""
+        return _column(self.documents, measure)
+
+    def image_column(self, measure: str) -> npt.NDArray[Any]:
+        """Return one measure of all images: float64 with NaN, or objects with None."""
+        return _column(self.images, measure)
+
+    @staticmethod
+    def needs_pixels(step: Step) -> bool:
+        """Return whether a step reads what only a fetched image can tell, or counts the images that were."""
+        return needs_pixels(step)
+
+    def with_images(self, columns: dict[str, Any]) -> Facts:
+        """Return the facts with more measures of images."""
+        return _replaced(self, images=_with_columns(self.images, columns))
+
+    def with_documents(self, columns: dict[str, Any]) -> Facts:
+        """Return the facts with more measures of documents."""
+        return _replaced(self, documents=_with_columns(self.documents, columns))
+
+
+def needs_pixels(step: Step) -> bool:
+    """Return whether a step must wait for the fetch pass."""
+    if isinstance(step.filter, GroupsImages | ScoresPairs):
+        return True
+    measures = {rule.measure for rule in step.filter.rules()}
+    return bool(measures & {*FETCHED_COLUMNS, "images_kept"})
+
+
+def _replaced(facts: Facts, **changes: Any) -> Facts:
+    from dataclasses import replace
+
+    return replace(facts, **changes)
+
+
+def _with_columns(table: pa.Table, columns: dict[str, Any]) -> pa.Table:
+    for name, values in columns.items():
+        array = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
+        table = table.append_column(name, array)
+    return table
+
+
+def _column(table: pa.Table, measure: str) -> npt.NDArray[Any]:
+    if measure not in table.column_names:
+        raise KeyError(f"measure '{measure}': no pass has written it; there are {', '.join(table.column_names)}")
+    column = table.column(measure)
+    if pa.types.is_floating(column.type) or (pa.types.is_integer(column.type) and column.null_count == 0):
+        return np.asarray(column.to_numpy())
+    if pa.types.is_integer(column.type):
+        return np.asarray(pc.cast(column, pa.float64()).to_numpy())
+    return np.array(column.to_pylist(), dtype=object)
+
+
+def load_facts(layout: Layout, items: Sequence[int], recipe: Recipe) -> Facts:
+    """Return the facts of the given work items, with all that was stored about them so far."""
+    documents, images, rows, offsets = [], [], [], 0
+    item_of, image_item, image_document = [], [], []
+    for item in items:
+        table = _without_signatures(layout.document_scores(item))
+        found = _images_of(layout, item, recipe)
+        position = pc.index_in(found.column("id"), value_set=table.column("id").combine_chunks())
+        documents.append(table)
+        images.append(found)
+        rows.append(np.arange(table.num_rows))
+        item_of.append(np.full(table.num_rows, item))
+        image_item.append(np.full(found.num_rows, item))
+        image_document.append(position.to_numpy().astype(np.int64) + offsets)
+        offsets += table.num_rows
+    return Facts(
+        documents=pa.concat_tables(documents, promote_options="permissive"),
+        images=pa.concat_tables(images, promote_options="permissive"),
+        document_item=np.concatenate(item_of).astype(np.int64),
+        document_row=np.concatenate(rows).astype(np.int64),
+        image_item=np.concatenate(image_item).astype(np.int64),
+        image_document=np.concatenate(image_document).astype(np.int64),
+    )
+
+
+def _without_signatures(path: str) -> pa.Table:
+    """Read measures but the binary columns, which only the group pass compares."""
+    fs, inside = file_system(path)
+    with fs.open(inside, "rb") as file:
+        schema = pq.read_schema(file)
+    wanted = [column.name for column in schema if not pa.types.is_binary(column.type)]
+    return read_table(path, columns=wanted).replace_schema_metadata(None)
+
+
+def _images_of(layout: Layout, item: int, recipe: Recipe) -> pa.Table:
+    """Return the image rows of a work item with what the fetch and score passes stored about them."""
+    table = read_table(layout.image_scores(item)).replace_schema_metadata(None)
+    if exists(layout.images(item)):
+        fetched = read_table(layout.images(item))
+        at = pc.index_in(table.column("url"), value_set=fetched.column("url").combine_chunks())
+        table = _with_columns(table, {name: fetched.column(name).take(at) for name in FETCHED_COLUMNS})
+    for step in recipe.steps:
+        path = layout.pair_scores(step.name, item)
+        if isinstance(step.filter, ScoresPairs) and exists(path):
+            table = _join_scores(table, read_table(path))
+    return table
+
+
+def _join_scores(table: pa.Table, scores: pa.Table) -> pa.Table:
+    """Add the score columns to their image rows; rows that were not scored get null."""
+    at = pc.index_in(_pair_keys(table), value_set=_pair_keys(scores))
+    names = [name for name in scores.column_names if name not in ("id", "node")]
+    return _with_columns(table, {name: scores.column(name).take(at) for name in names})
+
+
+def _pair_keys(table: pa.Table) -> pa.Array:
+    keys = pc.binary_join_element_wise(table.column("id"), pc.cast(table.column("node"), pa.string()), "/")
+    return keys.combine_chunks()

@@ -1,0 +1,60 @@
+"""Where everything lies below OUT: one function per kind of file, so that no pass spells a path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from infimm_data.files import join
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of one build; `out` is a folder, local or any fsspec URL. `item` is a work item's index."""
+
+    out: str
+
+    @property
+    def recipe(self) -> str:
+        """The resolved recipe."""
+        return join(self.out, "recipe.yaml")
+
+    def documents(self, item: int) -> str:
+        """Documents of a work item, as extracted."""
+        return join(self.out, "documents", f"{item:05d}.parquet")
+
+    def document_scores(self, item: int) -> str:
+        """Measures of the documents of a work item."""
+        return join(self.out, "scores", "documents", f"{item:05d}.parquet")
+
+    def image_scores(self, item: int) -> str:
+        """Measures of the image nodes of a work item, taken before any fetch."""
+        return join(self.out, "scores", "images", f"{item:05d}.parquet")
+
+    def pair_scores(self, name: str, item: int) -> str:
+        """Scores of a model over image-text pairs of a work item; name: the step's config name."""
+        return join(self.out, "scores", name, f"{item:05d}.parquet")
+
+    def images(self, item: int) -> str:
+        """What was fetched for a work item: one row per URL."""
+        return join(self.out, "images", f"{item:05d}.parquet")
+
+    def image_tar(self, item: int) -> str:
+        """The bytes of the images of a work item."""
+        return join(self.out, "images", f"{item:05d}.tar")
+
+    def groups(self, name: str) -> str:
+        """The groups that one step found over the whole set; name: the step's config name."""
+        return join(self.out, "groups", f"{name}.parquet")
+
+    def decisions(self, level: str, item: int) -> str:
+        """Kept or not, by which step and why; level: "documents" or "images"."""
+        return join(self.out, "decisions", level, f"{item:05d}.parquet")
+
+    @property
+    def shards(self) -> str:
+        """The folder of shards, what training reads."""
+        return join(self.out, "shards")
+
+    def report(self, name: str) -> str:
+        """A file of the report."""
+        return join(self.out, "report", name)

@@ -1,0 +1,60 @@
+"""Extract pass: a work item of the dump -> documents, with every record that became none counted by reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from infimm_data.document import Document
+from infimm_data.files import file_system
+from infimm_data.tables import DOCUMENTS, TableWriter, document_row, fingerprint, read_metadata
+from pipelines.layout import Layout
+from pipelines.recipe import Recipe
+from pipelines.run import Run
+from pipelines.sources.contract import Skipped, Source, WorkItem
+
+VERSION = 1  # raise when the extraction changes what it writes, so that old documents are made again
+EXAMPLES_PER_REASON = 20  # records named per reason and work item: enough to look at, bounded on a hostile dump
+
+
+def extract(run: Run) -> None:
+    """Turn every unfinished work item into documents."""
+    todo = []
+    for item in run.items:
+        print_ = extract_print(run.recipe, item)
+        if read_metadata(run.layout.documents(item.index))[0] != print_:
+            todo.append((item, (run.recipe.source, item, run.layout, print_)))
+    run.go("extract", extract_item, todo)
+
+
+def extract_print(recipe: Recipe, item: WorkItem) -> str:
+    """Return the fingerprint of a work item's documents: how it is read, and which file it is now."""
+    settings = {key: value for key, value in recipe.resolved()["source"].items() if key != "path"}
+    fs, inside = file_system(item.path)
+    return fingerprint("extract", VERSION, settings, item.name, fs.ukey(inside))
+
+
+def extract_item(source: Source, item: WorkItem, layout: Layout, print_: str) -> dict[str, Any]:
+    """Write the documents of one work item; return its counts.
+
+    counts: documents, skipped {reason: number}, examples {reason: [{offset, url, detail}]}.
+    """
+    skipped: Counter[str] = Counter()
+    examples: dict[str, list[dict[str, Any]]] = {}
+    documents = 0
+    with TableWriter(layout.documents(item.index), DOCUMENTS, fingerprint=print_) as table:
+        for found in source.read(item):
+            if isinstance(found, Document):
+                documents += 1
+                table.add(document_row(found))
+            else:
+                skipped[found.reason] += 1
+                _name_example(examples, found)
+        table.counts.update(documents=documents, skipped=dict(sorted(skipped.items())), examples=examples)
+    return table.counts
+
+
+def _name_example(examples: dict[str, list[dict[str, Any]]], found: Skipped) -> None:
+    named = examples.setdefault(found.reason, [])
+    if len(named) < EXAMPLES_PER_REASON:
+        named.append({"offset": found.offset, "url": found.url[:500], "detail": found.detail[:500]})

@@ -1,0 +1,171 @@
+"""Fetch pass: the image URLs of a work item -> their bytes in a tar, and one row of facts per URL.
+
+Images come from the dump itself where it holds them, else over HTTP. What was fetched once is never fetched
+again: when more is wanted later (a text threshold was loosened), the files grow by what is missing. The tar of a
+second run starts with the bytes of the first, so even a kill between the two files leaves all offsets right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+
+from infimm_data.files import file_system, open_whole, remove
+from infimm_data.images import BadImage, inspect_image
+from infimm_data.shards import tar_member
+from infimm_data.tables import fingerprint, read_metadata, read_table, write_table
+from pipelines.facts import needs_pixels
+from pipelines.fetch_settings import FetchSettings
+from pipelines.fetcher import ConnectTo, fetch_all
+from pipelines.layout import Layout
+from pipelines.passes.decide import decide
+from pipelines.passes.extract import extract_print
+from pipelines.passes.group import gather
+from pipelines.recipe import Recipe, Step
+from pipelines.run import Run
+from pipelines.sources.contract import Source, WorkItem
+
+VERSION = 1
+URLS_AT_ONCE = 256  # bodies held in memory before they are written in order: 256 x max_bytes at the very worst
+SCHEMA = pa.schema(
+    [
+        ("url", pa.string()),
+        ("status", pa.string()),  # "ok", or why there is no image
+        ("offset", pa.int64()),  # of its bytes in the tar
+        ("size_bytes", pa.int64()),
+        ("sha256", pa.string()),
+        ("format", pa.string()),
+        ("width", pa.int32()),  # pixels, as shown (EXIF orientation applied)
+        ("height", pa.int32()),
+        ("short_side", pa.int32()),
+        ("long_side", pa.int32()),
+        ("aspect", pa.float64()),  # long / short
+        ("phash", pa.uint64()),
+    ]
+)
+
+
+def fetch(run: Run) -> None:
+    """Fetch the images of the documents that the steps before the first look at pixels keep."""
+    facts = gather(run)
+    live = decide(facts, _steps_before_pixels(run.recipe.steps), fetched=False).images.kept
+    todo = []
+    for item in run.items:
+        print_ = fetch_print(run.recipe, item)
+        rows = np.flatnonzero(live & (facts.image_item == item.index))
+        urls = list(dict.fromkeys(facts.images.column("url").take(rows).to_pylist()))
+        if not is_fetched(run.layout, item.index, urls, print_):
+            given = (run.recipe.source, item, run.layout, run.recipe.fetch, run.connect_to, urls, print_)
+            todo.append((item, given))
+    run.go("fetch", fetch_item, todo)
+
+
+def _steps_before_pixels(steps: Sequence[Step]) -> Sequence[Step]:
+    return steps[: next((number for number, step in enumerate(steps) if needs_pixels(step)), len(steps))]
+
+
+def fetch_print(recipe: Recipe, item: WorkItem) -> str:
+    """Return the fingerprint of fetched images: the dump they may lie in, and the limits they passed."""
+    settings = recipe.fetch
+    limits = settings.model_dump(mode="json", include={"max_bytes", "max_pixels", "max_redirects", "timeout_s"})
+    allowed = sorted(settings.allow_private_hosts)
+    return fingerprint("fetch", VERSION, extract_print(recipe, item), limits, allowed)
+
+
+def is_fetched(layout: Layout, item: int, urls: Sequence[str], print_: str) -> bool:
+    """Return whether all these URLs were already tried under the same limits."""
+    if read_metadata(layout.images(item))[0] != print_:
+        return False
+    return set(urls) <= set(read_table(layout.images(item), columns=["url"]).column("url").to_pylist())
+
+
+def fetch_item(
+    source: Source, item: WorkItem, layout: Layout, settings: FetchSettings, connect_to: ConnectTo,
+    urls: Sequence[str], print_: str,
+) -> dict[str, int]:  # fmt: skip
+    """Get the images of one work item; return how many URLs ended in each status. urls: distinct, in order."""
+    earlier = _earlier_rows(layout, item.index, print_)
+    known = {row["url"] for row in earlier}
+    missing = [url for url in urls if url not in known]
+    rows = list(earlier)
+    with open_whole(layout.image_tar(item.index)) as tar:
+        if earlier:
+            _copy_tar(layout.image_tar(item.index), tar)
+        for url, status, data in _obtain(source, item, missing, settings, connect_to):
+            rows.append(_keep(tar, len(rows), url, status, data, settings.max_pixels))
+    counts = dict(sorted(Counter(row["status"] for row in rows).items()))
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    write_table(layout.images(item.index), table, fingerprint=print_, counts=counts)
+    return counts
+
+
+def _earlier_rows(layout: Layout, item: int, print_: str) -> list[dict[str, Any]]:
+    """Return what an earlier run fetched under the same limits; forget what other limits fetched."""
+    path = layout.images(item)
+    if read_metadata(path)[0] == print_:
+        return list(read_table(path).to_pylist())
+    remove(path)  # before its tar is replaced: a row must never point into another tar
+    return []
+
+
+def _copy_tar(path: str, target: IO[bytes]) -> None:
+    fs, inside = file_system(path)
+    with fs.open(inside, "rb") as old:
+        while chunk := old.read(1 << 20):
+            target.write(chunk)
+
+
+def _obtain(
+    source: Source, item: WorkItem, urls: Sequence[str], settings: FetchSettings, connect_to: ConnectTo
+) -> Iterator[tuple[str, str, bytes | None]]:
+    """Yield (url, status, data) for every URL once: first what the dump holds, then the web's answers in order."""
+    left = dict.fromkeys(urls)
+    for url, data in source.images(item, urls):
+        if url in left:
+            del left[url]
+            yield (url, "ok", data) if len(data) <= settings.max_bytes else (url, "too_many_bytes", None)
+    rest = list(left)
+    for start in range(0, len(rest), URLS_AT_ONCE):
+        for answer in fetch_all(rest[start : start + URLS_AT_ONCE], settings, connect_to):
+            yield answer.url, answer.status, answer.data
+
+
+def _keep(
+    tar: IO[bytes], number: int, url: str, status: str, data: bytes | None, max_pixels: int
+) -> dict[str, Any]:
+    """Inspect one image, append it to the tar when it is one, and return its row."""
+    row: dict[str, Any] = {"url": url, "status": status}
+    if data is None:
+        return row
+    try:
+        facts = inspect_image(data, max_pixels=max_pixels)
+    except BadImage as bad:
+        return {"url": url, "status": bad.reason}
+    member = tar_member(f"{number:06d}.{facts.format}", data)
+    offset = tar.tell() + tarfile.BLOCKSIZE
+    tar.write(member)
+    short, long = sorted((facts.width, facts.height))
+    return row | {
+        "offset": offset,
+        "size_bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "format": facts.format,
+        "width": facts.width,
+        "height": facts.height,
+        "short_side": short,
+        "long_side": long,
+        "aspect": long / short,
+        "phash": facts.phash,
+    }
+
+
+def read_image(file: IO[bytes], offset: int, size: int) -> bytes:
+    """Return the bytes of one image from an open image tar."""
+    file.seek(offset)
+    return file.read(size)

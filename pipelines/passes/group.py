@@ -1,0 +1,116 @@
+"""Group pass: signatures of the whole set -> which documents, and which images, are copies of each other.
+
+First form: one task that holds all signatures (a MinHash of 512 bytes per document: 10 million documents in
+5 GB). Texts are grouped over all documents, so that no threshold changes their groups; images over those still
+wanted at that step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from infimm_data.errors import InfiMMError
+from infimm_data.rules import GroupsDocuments, GroupsImages, Mask, measured_with
+from infimm_data.tables import fingerprint, read_metadata, read_table, write_table
+from pipelines.facts import Facts, load_facts
+from pipelines.layout import Layout
+from pipelines.executor import Task
+from pipelines.passes.measure import measure_print, signature_column
+from pipelines.recipe import Step
+from pipelines.run import Run
+
+
+def dedup_texts(run: Run) -> None:
+    """Find the groups of near-identical documents over the whole set; raises InfiMMError when that fails."""
+    prints = [measure_print(run.recipe, item) for item in run.items]
+    tasks = []
+    for step in run.recipe.steps:
+        print_ = group_print(step, prints)
+        if isinstance(step.filter, GroupsDocuments) and not is_grouped(run.layout.groups(step.name), print_):
+            tasks.append(Task(step.name, (step.name, step.filter, run.indices, run.layout, print_)))
+    report = run.cluster.run("dedup", group_documents, tasks)
+    run.reports.append(report)
+    for failure in report.failures:
+        raise InfiMMError(f"dedup: {failure.name}: {failure.problem}")
+
+
+def gather(run: Run) -> Facts:
+    """Return all measures stored so far, with the groups of documents."""
+    facts = load_facts(run.layout, run.indices, run.recipe)
+    for step in run.recipe.steps:
+        if isinstance(step.filter, GroupsDocuments):
+            facts = facts.with_documents({f"{step.name}_group": group_column(step.name, run.layout)})
+    return facts
+
+
+def group_print(step: Step, measure_prints: Sequence[str]) -> str:
+    """Return the fingerprint of groups of documents: all signatures, and how they are compared."""
+    return fingerprint("group", step.name, measured_with(step.filter), list(measure_prints))
+
+
+def is_grouped(path: str, print_: str) -> bool:
+    """Return whether the groups were already found from exactly these signatures."""
+    return read_metadata(path)[0] == print_
+
+
+def group_documents(name: str, groups: GroupsDocuments, items: Sequence[int], layout: Layout, print_: str) -> int:
+    """Write groups/NAME.parquet (id, NAME_group: id of the group's first document, or null); return the groups."""
+    column = signature_column(name)
+    tables = [read_table(layout.document_scores(item), columns=["id", column]) for item in items]
+    table = pa.concat_tables(tables, promote_options="permissive")
+    ids = table.column("id").to_pylist()
+    first = groups.group(table.column(column).to_pylist())
+    sizes = np.bincount(first, minlength=len(ids))
+    slugs = [ids[position] if sizes[position] > 1 else None for position in first]
+    found = pa.table({"id": ids, f"{name}_group": pa.array(slugs, type=pa.string())})
+    write_table(layout.groups(name), found, fingerprint=print_)
+    return int((sizes > 1).sum())
+
+
+def group_column(name: str, layout: Layout) -> pa.ChunkedArray:
+    """Return the stored group of every document, in dump order."""
+    return read_table(layout.groups(name), columns=[f"{name}_group"]).column(f"{name}_group")
+
+
+def group_images(groups: GroupsImages, facts: Facts, live: Mask) -> dict[str, Any]:
+    """Return `image_documents` and `image_repeat` for every image row; null where the image is not live."""
+    rows = np.flatnonzero(live)
+    hashes = facts.images.column("phash").take(pa.array(rows)).to_numpy().astype(np.uint64)
+    first = groups.group_hashes(hashes)
+    documents = facts.image_document[rows]
+    in_documents, repeats = _count(first, documents)
+    return {
+        "image_documents": _spread(in_documents, rows, facts.num_images),
+        "image_repeat": _spread(repeats, rows, facts.num_images),
+    }
+
+
+def _count(
+    groups: npt.NDArray[np.int64], documents: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return per image the distinct documents of its group, and how often the group came before in its document."""
+    pairs = np.stack([groups, documents], axis=1)
+    distinct, pair_of = np.unique(pairs, axis=0, return_inverse=True)
+    per_group = np.bincount(distinct[:, 0], minlength=int(groups.max(initial=-1)) + 1)
+    order = np.argsort(pair_of, kind="stable")  # rows are in reading order, and stay so within a pair
+    starts = np.searchsorted(pair_of[order], pair_of[order], side="left")
+    repeats = np.empty(len(groups))
+    repeats[order] = np.arange(len(groups)) - starts
+    return per_group[groups].astype(np.float64), repeats
+
+
+def _spread(values: npt.NDArray[np.float64], rows: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.float64]:
+    spread = np.full(size, np.nan)
+    spread[rows] = values
+    return spread
+
+
+def write_image_groups(name: str, columns: dict[str, Any], facts: Facts, layout: Layout) -> None:
+    """Keep what the image groups were, beside the document groups; made anew by every run, in milliseconds."""
+    keys = {"id": facts.images.column("id"), "node": facts.images.column("node")}
+    write_table(layout.groups(name), pa.table(keys | columns), fingerprint="")

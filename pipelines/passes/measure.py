@@ -1,0 +1,81 @@
+"""Measure pass: documents -> one row of measures per document and per image node, from what the page itself says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from infimm_data.document import Document, ImageNode, Measure
+from infimm_data.rules import GroupsDocuments, MeasuresDocument, MeasuresImageNode, measured_with
+from infimm_data.tables import fingerprint, measures_table, read_documents, read_metadata, write_table
+from pipelines.layout import Layout
+from pipelines.passes.extract import extract_print
+from pipelines.recipe import Recipe, Step
+from pipelines.run import Run
+from pipelines.sources.contract import WorkItem
+
+
+def measure(run: Run) -> None:
+    """Measure every unfinished work item."""
+    todo = []
+    for item in run.items:
+        print_ = measure_print(run.recipe, item)
+        if read_metadata(run.layout.document_scores(item.index))[0] != print_:
+            todo.append((item, (run.recipe.steps, item.index, run.layout, print_)))
+    run.go("measure", measure_item, todo)
+
+
+def measure_print(recipe: Recipe, item: WorkItem) -> str:
+    """Return the fingerprint of the measures: those documents, and what each step measures them with."""
+    measuring = [(step.name, measured_with(step.filter)) for step in recipe.steps if _measures_text(step)]
+    return fingerprint("measure", extract_print(recipe, item), measuring)
+
+
+def _measures_text(step: Step) -> bool:
+    return isinstance(step.filter, MeasuresDocument | MeasuresImageNode | GroupsDocuments)
+
+
+def measure_item(steps: tuple[Step, ...], item: int, layout: Layout, print_: str) -> None:
+    """Write the measures of one work item; the documents' table comes last and says that both are there."""
+    ids: list[str] = []
+    measures: list[dict[str, Measure | bytes]] = []
+    image_ids: list[str] = []
+    positions: list[int] = []
+    urls: list[str] = []
+    image_measures: list[dict[str, Measure | bytes]] = []
+    for document in read_documents(layout.documents(item)):
+        ids.append(document.id)
+        measures.append(measure_document(steps, document))
+        for position, node in enumerate(document.nodes):
+            if isinstance(node, ImageNode):
+                image_ids.append(document.id)
+                positions.append(position)
+                urls.append(node.url)
+                image_measures.append(measure_image_node(steps, node))
+    images = measures_table({"id": image_ids, "node": positions, "url": urls}, image_measures)
+    write_table(layout.image_scores(item), images, fingerprint=print_)
+    write_table(layout.document_scores(item), measures_table({"id": ids}, measures), fingerprint=print_)
+
+
+def measure_document(steps: tuple[Step, ...], document: Document) -> dict[str, Measure | bytes]:
+    """Return what the steps measure on a document; signatures stand under `<step>_signature`."""
+    found: dict[str, Any] = {}
+    for step in steps:
+        if isinstance(step.filter, MeasuresDocument):
+            found.update(step.filter.measure(document))
+        if isinstance(step.filter, GroupsDocuments):
+            found[signature_column(step.name)] = step.filter.signature(document)
+    return found
+
+
+def measure_image_node(steps: tuple[Step, ...], node: ImageNode) -> dict[str, Measure | bytes]:
+    """Return what the steps measure on an image node before it is fetched."""
+    found: dict[str, Any] = {}
+    for step in steps:
+        if isinstance(step.filter, MeasuresImageNode):
+            found.update(step.filter.measure_node(node))
+    return found
+
+
+def signature_column(name: str) -> str:
+    """Return the column that holds what a grouping step compares."""
+    return f"{name}_signature"

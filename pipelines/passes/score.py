@@ -1,0 +1,140 @@
+"""Score pass: images and their texts -> what a model says of each pair; the model loads once per worker.
+
+A pair that was scored is never scored again: when a later run wants more, the file grows by what is missing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from infimm_data.document import Document, Measure
+from infimm_data.files import file_system
+from infimm_data.rules import GroupsImages, Mask, Scorer, ScoresPairs, measured_with
+from infimm_data.tables import fingerprint, measures_table, read_documents, read_metadata, read_table, write_table
+from pipelines.executor import Model
+from pipelines.facts import Facts
+from pipelines.layout import Layout
+from pipelines.passes.decide import decide
+from pipelines.passes.fetch import fetch_print, read_image
+from pipelines.passes.group import gather, group_images, write_image_groups
+from pipelines.recipe import Step
+from pipelines.run import Run
+
+PAIRS_AT_ONCE = 1024  # handed to the model in one call, which cuts them into its own batches; bounds memory
+
+Pair = tuple[int, int, int, int]
+"""(row of the document in its file, position of the image node, offset and size of the bytes in the image tar)."""
+
+
+def score(run: Run) -> Facts:
+    """Compare and score the images that the steps before each such step keep; return the facts with all of it."""
+    facts = gather(run)
+    grouped: dict[str, Any] = {}
+    for number, step in enumerate(run.recipe.steps):
+        if isinstance(step.filter, GroupsImages):
+            columns = group_images(step.filter, facts, _live(facts, run.recipe.steps[:number]))
+            write_image_groups(step.name, columns, facts, run.layout)
+            grouped |= columns
+            facts = facts.with_images(columns)
+        if isinstance(step.filter, ScoresPairs):
+            if _score_pairs(run, facts, step, step.filter, _live(facts, run.recipe.steps[:number])):
+                return score(run) if run.items else facts  # items left the run: group and gather without them
+            facts = gather(run).with_images(grouped)
+    return facts
+
+
+def _live(facts: Facts, steps: Sequence[Step]) -> Mask:
+    """Return which images the steps so far keep, of those that were fetched."""
+    kept: Mask = decide(facts, steps).images.kept
+    return kept
+
+
+def _score_pairs(run: Run, facts: Facts, step: Step, scores: ScoresPairs, live: Mask) -> bool:
+    """Score the live images of every work item; return whether an item failed."""
+    todo = []
+    for item in run.items:
+        rows = np.flatnonzero(live & (facts.image_item == item.index))
+        table = facts.images.select(["id", "node", "offset", "size_bytes"]).take(rows).to_pydict()
+        at = facts.document_row[facts.image_document[rows]].tolist()
+        pairs = list(zip(at, table["node"], table["offset"], table["size_bytes"], strict=True))
+        print_ = fingerprint("score", step.name, measured_with(step.filter), fetch_print(run.recipe, item))
+        if not is_scored(
+            run.layout.pair_scores(step.name, item.index), zip(table["id"], table["node"], strict=True), print_
+        ):
+            todo.append((item, (step.name, scores, item.index, run.layout, pairs, print_)))
+    device = "cuda" if run.cluster.num_gpus else "cpu"
+    model = Model(load_scorer, (scores, device), num_gpus=1.0 if device == "cuda" else 0.0)
+    return bool(run.go(f"score {step.name}", score_item, todo, model).failures)
+
+
+def is_scored(path: str, keys: Iterable[tuple[str, int]], print_: str) -> bool:
+    """Return whether all these (document id, node) pairs were already scored in the same way."""
+    if read_metadata(path)[0] != print_:
+        return False
+    table = read_table(path, columns=["id", "node"])
+    return set(keys) <= set(zip(table.column("id").to_pylist(), table.column("node").to_pylist(), strict=True))
+
+
+def load_scorer(scores: ScoresPairs, device: str) -> Scorer:
+    """Load the model of a step; runs once in each worker."""
+    return scores.load(device)
+
+
+def score_item(
+    scorer: Scorer, name: str, scores: ScoresPairs, item: int, layout: Layout, pairs: Sequence[Pair], print_: str
+) -> int:
+    """Score the pairs of one work item that no earlier run scored; return how many these were."""
+    path = layout.pair_scores(name, item)
+    ids, nodes, rows = _earlier(path, print_)
+    known = set(zip(ids, nodes, strict=True))
+    added = 0
+    for chunk in _chunks(_pairs_with_texts(scores, item, layout, pairs, known)):
+        keys, images, texts = zip(*chunk, strict=True)
+        for (document, node), measures in zip(keys, scorer.score(images, texts), strict=True):
+            ids.append(document)
+            nodes.append(node)
+            rows.append(dict(measures))
+            added += 1
+    write_table(path, measures_table({"id": ids, "node": nodes}, rows), fingerprint=print_)
+    return added
+
+
+def _earlier(path: str, print_: str) -> tuple[list[str], list[int], list[dict[str, Measure]]]:
+    if read_metadata(path)[0] != print_:
+        return [], [], []
+    rows = read_table(path).to_pylist()
+    return [row.pop("id") for row in rows], [row.pop("node") for row in rows], rows
+
+
+Keyed = tuple[tuple[str, int], bytes, tuple[str, ...]]
+
+
+def _pairs_with_texts(
+    scores: ScoresPairs, item: int, layout: Layout, pairs: Sequence[Pair], known: set[tuple[str, int]]
+) -> Iterator[Keyed]:
+    """Yield (key, image bytes, texts) of the pairs that are not known, in the order of the documents."""
+    by_row: dict[int, list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        by_row[pair[0]].append(pair)
+    documents: Iterator[Document] = read_documents(layout.documents(item), sorted(by_row))
+    fs, inside = file_system(layout.image_tar(item))
+    with fs.open(inside, "rb") as tar:
+        for row, document in zip(sorted(by_row), documents, strict=True):
+            for _, node, offset, size in by_row[row]:
+                if (document.id, node) not in known:
+                    yield (document.id, node), read_image(tar, offset, size), scores.texts_for(document, node)
+
+
+def _chunks(keyed: Iterator[Keyed]) -> Iterator[list[Keyed]]:
+    chunk: list[Any] = []
+    for one in keyed:
+        chunk.append(one)
+        if len(chunk) == PAIRS_AT_ONCE:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

@@ -1,0 +1,90 @@
+"""The build recipe: what is built, from one YAML file, checked whole before any work.
+
+    source: {kind: web_archive, path: dumps/}
+    fetch:  {timeout_s: 10, allow_private_hosts: []}
+    steps:
+      - {filter: text_length, min_words: 50}
+      - {filter: image_size, min_side: 150}
+    output: {documents_per_shard: 1000}
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+
+from filters.table import FILTERS
+from infimm_data.config import Settings, build_entry, load_yaml, parse_settings
+from infimm_data.errors import ConfigError
+from infimm_data.rules import Filter
+from pipelines.fetch_settings import FetchSettings
+from pipelines.sources.contract import Source
+from pipelines.sources.table import SOURCES
+
+
+class OutputSettings(Settings):
+    """documents_per_shard: documents in one tar, 1 or more."""
+
+    documents_per_shard: int = Field(default=1000, ge=1)
+
+
+class _RecipeFile(Settings):
+    source: dict[str, Any]
+    steps: list[dict[str, Any]] = []
+    fetch: FetchSettings = FetchSettings()
+    output: OutputSettings = OutputSettings()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One entry of a recipe: the filter with its settings, under its config name."""
+
+    name: str
+    filter: Filter
+
+    def settings(self) -> dict[str, Any]:
+        """Return the resolved settings, defaults included, as plain data."""
+        return dataclasses.asdict(self.filter)  # type: ignore[call-overload, no-any-return]  # every filter is a dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A checked recipe; `path` is the file it came from, for messages."""
+
+    path: str
+    source_kind: str
+    source: Source
+    steps: tuple[Step, ...]
+    fetch: FetchSettings
+    output: OutputSettings
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the recipe with every default written out, as plain data for OUT/recipe.yaml."""
+        source = dataclasses.asdict(self.source)  # type: ignore[call-overload]  # every source is a dataclass
+        return {
+            "source": {"kind": self.source_kind, **source},
+            "fetch": self.fetch.model_dump(mode="json"),
+            "steps": [{"filter": step.name, **step.settings()} for step in self.steps],
+            "output": self.output.model_dump(mode="json"),
+        }
+
+
+def load_recipe(path: str) -> Recipe:
+    """Return the recipe in a YAML file.
+
+    Raises ConfigError in one line that names the file, the step, what was found and the nearest valid key.
+    """
+    read = parse_settings(load_yaml(path), _RecipeFile, where=path)
+    source = build_entry(SOURCES, read.source, kind_key="kind", where=f"{path}, source")
+    steps = tuple(
+        Step(entry.get("filter", ""), build_entry(FILTERS, entry, kind_key="filter", where=f"{path}, step {number}"))
+        for number, entry in enumerate(read.steps, 1)
+    )
+    names = [step.name for step in steps]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"{path}: the step '{name}' stands there twice; measures are stored by name, keep one")
+    return Recipe(path, read.source["kind"], source, steps, read.fetch, read.output)

@@ -1,0 +1,123 @@
+"""The funnel: what came in, what was kept, what was dropped by which step and why; as JSON and as a table."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from infimm_data.files import read_bytes, write_bytes
+from infimm_data.tables import read_metadata
+from pipelines.facts import Facts
+from pipelines.layout import Layout
+from pipelines.passes.decide import Decisions
+from pipelines.run import Run
+
+
+def write_report(run: Run, facts: Facts, decisions: Decisions) -> None:
+    """Write report/funnel.json (the same bytes for the same result) and report/passes.json (times, failures)."""
+    write_bytes(run.layout.report("funnel.json"), _json(funnel(run, facts, decisions)))
+    write_bytes(run.layout.report("passes.json"), _json(passes(run)))
+
+
+def _json(data: Any) -> bytes:
+    return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def funnel(run: Run, facts: Facts, decisions: Decisions) -> dict[str, Any]:
+    """Return the whole funnel as plain data.
+
+    Raises AssertionError when kept + dropped is not what came in, which would be a fault of ours.
+    """
+    for verdicts in (decisions.documents, decisions.images):
+        assert bool((verdicts.kept == (verdicts.step == "")).all()), "every row is kept, or dropped by one step"
+    dump = _dump_counts(run.layout, run.indices)
+    return {
+        "dump": {"work_items": len(run.items), **dump},
+        "fetched": _sum(read_metadata(run.layout.images(item))[1] for item in run.indices),
+        "steps": [asdict(line) for line in decisions.funnel],
+        "documents": {"in": facts.num_documents, "kept": int(decisions.documents.kept.sum())},
+        "images": {
+            "in": facts.num_images,
+            "kept": int(decisions.images.kept.sum()),
+            "lost_with_document": int((decisions.images.reason == "document_dropped").sum()),
+        },
+        "shards": {
+            "count": len(run.shards),
+            "documents": sum(shard.num_documents for shard in run.shards),
+            "images": sum(shard.num_images for shard in run.shards),
+            "bytes": sum(shard.size_bytes for shard in run.shards),
+        },
+    }
+
+
+def _dump_counts(layout: Layout, items: list[int]) -> dict[str, Any]:
+    counts = [read_metadata(layout.documents(item))[1] for item in items]
+    damaged = [
+        {"work_item": item, **example}
+        for item, found in zip(items, counts, strict=True)
+        for example in found["examples"].get("damaged_record", [])
+    ]
+    return {
+        "documents": sum(found["documents"] for found in counts),
+        "skipped": _sum(found["skipped"] for found in counts),
+        "damaged": damaged,
+    }
+
+
+def _sum(counts: Any) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for found in counts:
+        total.update(found)
+    return dict(sorted(total.items()))
+
+
+def passes(run: Run) -> list[dict[str, Any]]:
+    """Return what each pass of this run took, and which work items failed, with their traces."""
+    return [
+        {
+            "pass": report.name,
+            "work_items": len(report.results),
+            "seconds": round(report.seconds, 2),
+            "failures": [asdict(failure) for failure in report.failures],
+        }
+        for report in run.reports
+    ]
+
+
+def funnel_or_none(layout: Layout) -> dict[str, Any] | None:
+    """Return the stored funnel, or None while the build has not come as far as its decisions."""
+    try:
+        found: dict[str, Any] = json.loads(read_bytes(layout.report("funnel.json")))
+    except FileNotFoundError:
+        return None
+    return found
+
+
+def show_funnel(data: dict[str, Any], console: Console) -> None:
+    """Print the funnel as a table, one line per reason that dropped something."""
+    table = Table(title="Funnel", title_justify="left")
+    for name in ("step", "level", "reason", "threshold"):
+        table.add_column(name)
+    for name in ("came in", "dropped", "%"):
+        table.add_column(name, justify="right")
+    for reason, number in data["dump"]["skipped"].items():
+        table.add_row("dump", "record", reason, "", "", str(number), "")
+    for line in data["steps"]:
+        if line["dropped"]:
+            share = f"{100 * line['dropped'] / line['came_in']:.1f}"
+            cells = (line["step"], line["level"], line["reason"], line["threshold"], line["came_in"], line["dropped"])
+            table.add_row(*map(str, cells), share)
+    console.print(table)
+    for level in ("documents", "images"):
+        console.print(f"{level}: {data[level]['in']} in the dump, {data[level]['kept']} kept", highlight=False)
+    shards = data["shards"]
+    console.print(
+        f"shards: {shards['count']}, {shards['documents']} documents, {shards['images']} images, "
+        f"{shards['bytes'] / 1e6:.1f} MB",
+        highlight=False,
+    )

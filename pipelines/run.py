@@ -1,0 +1,52 @@
+"""One build under way: what is asked, where it goes, which work items take part, and what happened so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from infimm_data.shards import ShardInfo
+from pipelines.executor import Cluster, Model, PassReport, Task
+from pipelines.fetcher import ConnectTo
+from pipelines.layout import Layout
+from pipelines.recipe import Recipe
+from pipelines.sources.contract import WorkItem
+
+
+@dataclass
+class Run:
+    """The state that the passes share.
+
+    items: work items still taking part (one that fails leaves, named in its pass's report); connect_to: where
+    to reach hosts that are not where their name says; shards: what the pack pass wrote.
+    """
+
+    recipe: Recipe
+    layout: Layout
+    cluster: Cluster
+    connect_to: ConnectTo = field(default_factory=dict)
+    items: list[WorkItem] = field(default_factory=list)
+    reports: list[PassReport] = field(default_factory=list)
+    shards: list[ShardInfo] = field(default_factory=list)
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything failed in any pass."""
+        return any(report.failures for report in self.reports)
+
+    @property
+    def indices(self) -> list[int]:
+        """The work items still taking part, by index."""
+        return [item.index for item in self.items]
+
+    def go(
+        self, name: str, function: Callable[..., Any], todo: Sequence[tuple[WorkItem, tuple[Any, ...]]],
+        model: Model | None = None,
+    ) -> PassReport:  # fmt: skip
+        """Run one pass over (work item, arguments) pairs; items that fail leave the run."""
+        report = self.cluster.run(name, function, [Task(item.name, given) for item, given in todo], model)
+        self.reports.append(report)
+        failed = {failure.name for failure in report.failures}
+        self.items = [item for item in self.items if item.name not in failed]
+        return report

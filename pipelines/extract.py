@@ -1,0 +1,121 @@
+"""HTML to an interleaved document: text and images in reading order, without the page's boilerplate.
+
+Cost: one parse (lexbor) and one walk per page, no recursion, so that nesting depth is no matter of stack.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import Any
+
+from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
+from selectolax.lexbor import LexborHTMLParser
+
+from infimm_data.document import Document, ImageNode, Node, Origin, TextNode, new_document
+from pipelines.html_content import content_blocks
+from pipelines.html_walk import Block, walk
+
+_TIGHT = frozenset(("item", "row"))  # kinds that follow each other line by line
+_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_META_CHARSET = re.compile(rb"<meta[^>]{0,300}?charset\s*=\s*[\"']?\s*([\w.:\-]{2,40})", re.I)
+_XML_ENCODING = re.compile(rb"^\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:\-]{2,40})", re.I)
+_META_WINDOW = 8_192  # bytes; browsers look at 1,024, real pages put scripts before it
+_LICENCE_HOST = "creativecommons.org/"
+
+
+def extract_html(html: bytes, url: str, *, charset: str | None = None) -> Document | None:
+    """Return the document of a page, or None where it holds no text and no image.
+
+    html: the page as sent, decompressed; url: of the page, what its addresses stand against; charset: what the
+    HTTP header declares. The document's origin holds the URL and the licence that the page links to; a source
+    that knows more replaces it. The caller bounds the size of `html` and its nesting (`pipelines.html_limits`).
+    """
+    tree = LexborHTMLParser(decode_html(html, charset))
+    root = tree.root
+    if root is None:
+        return None
+    base_url = _base_url(tree, url)
+    nodes = _nodes(content_blocks(walk(root, base_url)))
+    if not nodes:
+        return None
+    return new_document(nodes, Origin(url=url, licence=_licence(tree)))
+
+
+def decode_html(html: bytes, charset: str | None = None) -> str:
+    """Return the text of a page, decoded by byte order mark, HTTP charset, its own declaration, or detection.
+
+    A declaration that the bytes contradict (declared UTF-8, invalid as such) gives way to detection; what no
+    codec can read becomes U+FFFD. Never raises.
+    """
+    for bom, name in _BOMS:
+        if html.startswith(bom):
+            return html[len(bom) :].decode(name, "replace")
+    for declared in (charset, _declared_in(html)):
+        name = map_encoding_to_html5(declared, False) if declared else None
+        if name is None:
+            continue
+        try:
+            return html.decode(name)
+        except (UnicodeDecodeError, LookupError):
+            if name != "utf-8":  # a few bad bytes in a legacy page: its declaration is still the best guess
+                return bytes_to_str(html, name, errors="replace", fallback_encodings=())
+    try:
+        return html.decode("utf-8")
+    except UnicodeDecodeError:
+        return bytes_to_str(html, detect_encoding(html) or "utf-8", errors="replace", fallback_encodings=())
+
+
+def _declared_in(html: bytes) -> str | None:
+    head = html[:_META_WINDOW]
+    match = _XML_ENCODING.search(head) or _META_CHARSET.search(head)
+    declared = match[1].decode("ascii", "replace").lower() if match else None
+    # A page whose declaration could be read as ASCII is not UTF-16, whatever it says (HTML standard, 13.2.3.3).
+    return "utf-8" if declared is not None and declared.startswith("utf-16") else declared
+
+
+def _base_url(tree: Any, url: str) -> str:
+    from urllib.parse import urljoin
+
+    base = tree.css_first("base[href]")
+    href = (base.attributes.get("href") or "").strip() if base is not None else ""
+    try:
+        joined = urljoin(url, href)
+    except ValueError:
+        return url
+    return joined if joined.startswith(("http://", "https://")) else url
+
+
+def _licence(tree: Any) -> str:
+    for node in tree.css("link[rel~=license], a[rel~=license]"):
+        href = (node.attributes.get("href") or "").strip()
+        if _LICENCE_HOST in href or node.tag == "link":
+            return str(href[:300])
+    return ""
+
+
+def _nodes(blocks: list[Block]) -> tuple[Node, ...]:
+    nodes: list[Node] = []
+    run: list[Block] = []
+    for block in blocks:
+        if block.image is None:
+            run.append(block)
+        else:
+            _end_run(nodes, run)
+            nodes.append(block.image)
+    _end_run(nodes, run)
+    return tuple(nodes)
+
+
+def _end_run(nodes: list[Node], run: list[Block]) -> None:
+    if not run:
+        return
+    parts = [run[0].text]
+    for before, block in zip(run, run[1:], strict=False):
+        tight = before.kind == block.kind and block.kind in _TIGHT
+        parts.append(("\n" if tight else "\n\n") + block.text)
+    nodes.append(TextNode(text="".join(parts)))
+    run.clear()
+
+
+__all__ = ["ImageNode", "decode_html", "extract_html"]

@@ -1,0 +1,160 @@
+"""The source of an image on a page: which of its many addresses holds the picture itself.
+
+A page names a picture in `src`, in `srcset` (several sizes), in `<picture><source>`, or, where a script loads it
+late, in a `data-` attribute while `src` holds a placeholder. The largest real candidate wins.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping, Sequence
+from urllib.parse import unquote_to_bytes, urljoin, urlsplit
+
+Attributes = Mapping[str, str | None]
+
+# Where lazy-loading scripts keep the real address, most trusted first. Names are those of lazysizes, WordPress
+# (Jetpack, WP Rocket, a3), Lozad, Vanilla LazyLoad, Squarespace, MediaWiki and the jQuery plug-ins.
+LAZY_SOURCES = (
+    "data-src",
+    "data-original",
+    "data-lazy-src",
+    "data-lazy",
+    "data-original-src",
+    "data-orig-src",
+    "data-lazyload",
+    "data-img-src",
+    "data-image-src",
+    "data-actualsrc",
+    "data-hi-res-src",
+    "data-image",
+)
+LAZY_SOURCE_SETS = ("data-srcset", "data-lazy-srcset", "data-original-set", "data-src-set")
+
+MIN_DATA_URI_CHARS = 512
+"""A shorter `data:` image is a placeholder: a 1x1 GIF takes 78 characters, an empty SVG about 150."""
+
+MAX_URL_CHARS = 8_192
+"""Longer addresses are refused by common servers (nginx 8 KB, Apache 8,190); `data:` URIs are exempt."""
+
+MAX_SRCSET_CHARS = 20_000  # a set of 20 long addresses takes 5,000
+
+_SRCSET_CANDIDATE = re.compile(r"[\s,]*((?:data:\S+)|[^\s,](?:[^\s]*[^\s,])?)((?:\s+[\d.]+[a-z])*)\s*(?:,|$)", re.I)
+_DESCRIPTOR = re.compile(r"([\d.]+)([a-z])", re.I)
+_PLACEHOLDER = re.compile(
+    r"(?:^|[/_\-.])(?:blank|spacer|spaceball|transparent|placeholder|pixel|empty|clear|1x1|loading|loader|lazy|grey|gray|shim)"
+    r"(?:[_\-.][^/]*)?\.(?:gif|png|svg|jpe?g|webp)(?:$|\?)",
+    re.I,
+)
+_LEADING_INT = re.compile(r"\s*(\d{1,6})(?:\.\d*)?\s*(?:px)?\s*$", re.I)
+_DATA_URI = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),", re.I)
+
+
+def image_url(attributes: Attributes, sources: Sequence[Attributes], base_url: str) -> str | None:
+    """Return the absolute address (or `data:` URI) of an `<img>`'s picture, or None where it names none.
+
+    attributes: of the `<img>`; sources: of the `<source>` elements before it in its `<picture>`, in order;
+    base_url: what relative addresses stand against (RFC 3986). The largest candidate of all `srcset`s wins,
+    then a lazy-loading attribute, then `src`; placeholders never win.
+    """
+    sets = [_first(attributes, LAZY_SOURCE_SETS), attributes.get("srcset")]
+    for source in sources:
+        sets += [_first(source, LAZY_SOURCE_SETS), source.get("srcset")]
+    # `<source>`s may be art-directed crops in formats that need not decode; the `<img>`'s own set is preferred.
+    own = [candidate for text in sets[:2] for candidate in srcset_candidates(text or "")]
+    other = [candidate for text in sets[2:] for candidate in srcset_candidates(text or "")]
+    choices = [*_largest_first(own), *_largest_first(other)]
+    choices += [value for name in LAZY_SOURCES if (value := attributes.get(name)) and _looks_like_address(value)]
+    choices.append(attributes.get("src") or "")
+    for choice in choices:
+        if (found := resolve(choice, base_url)) is not None:
+            return found
+    return None
+
+
+def is_lazy(attributes: Attributes) -> bool:
+    """Say whether a script is expected to fill in this image, so that a `<noscript>` copy may follow it."""
+    return any(attributes.get(name) for name in (*LAZY_SOURCES, *LAZY_SOURCE_SETS)) or not _is_real(
+        attributes.get("src") or ""
+    )
+
+
+def srcset_candidates(srcset: str) -> list[tuple[float, str]]:
+    """Return (size, address) of each candidate of a `srcset`, in order; size: width, or 1,000 times density.
+
+    Densities ("2x") and widths ("800w") never stand in one valid set; 1x is the default.
+    """
+    found = []
+    for match in _SRCSET_CANDIDATE.finditer(srcset[:MAX_SRCSET_CHARS]):
+        size = 1_000.0
+        for number, unit in _DESCRIPTOR.findall(match[2]):
+            try:
+                size = float(number) * (1_000 if unit in "xX" else 1)
+            except ValueError:  # "1.2.3w": keep the address, at the default size
+                continue
+        found.append((size, match[1]))
+    return found
+
+
+def resolve(address: str, base_url: str) -> str | None:
+    """Return `address` absolute against `base_url`, without fragment; None where it cannot name a picture.
+
+    A `data:` URI is returned as it stands when it is an image and no placeholder.
+    """
+    address = address.strip().replace("\n", "").replace("\r", "").replace("\t", "")
+    if not _is_real(address):
+        return None
+    if address[:5].lower() == "data:":
+        return address
+    try:
+        absolute = urljoin(base_url, address.replace(" ", "%20"))
+        parts = urlsplit(absolute)
+        _ = parts.port  # a port that is no number raises
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https") or not parts.hostname or len(absolute) > MAX_URL_CHARS:
+        return None
+    return absolute.partition("#")[0]
+
+
+def decode_data_uri(uri: str, max_bytes: int) -> bytes | None:
+    """Return the file in a `data:` image URI; None where it is no image, damaged, or over `max_bytes`."""
+    match = _DATA_URI.match(uri)
+    if match is None or not match[1].strip().lower().startswith("image/"):
+        return None
+    if len(uri) - match.end() > max_bytes * 3:  # percent-encoding takes three characters a byte at most
+        return None
+    data = unquote_to_bytes(uri[match.end() :])
+    if ";base64" in match[2].lower():
+        try:
+            data = base64.b64decode(b"".join(data.split()) + b"==", validate=False)
+        except (binascii.Error, ValueError):
+            return None
+    return data if 0 < len(data) <= max_bytes else None
+
+
+def pixels(value: str | None) -> int | None:
+    """Return the pixels that a `width` or `height` attribute declares, or None ("100%", "auto", 0)."""
+    match = _LEADING_INT.match(value or "")
+    return int(match[1]) or None if match else None
+
+
+def _first(attributes: Attributes, names: Sequence[str]) -> str | None:
+    return next((value for name in names if (value := attributes.get(name))), None)
+
+
+def _largest_first(candidates: list[tuple[float, str]]) -> list[str]:
+    return [address for _, address in sorted(candidates, key=lambda candidate: -candidate[0])]
+
+
+def _looks_like_address(value: str) -> bool:
+    value = value.strip()
+    return not value.startswith(("{", "[", "<")) and ("/" in value or "." in value)
+
+
+def _is_real(address: str) -> bool:
+    address = address.strip()
+    if address[:5].lower() == "data:":
+        return address[5:11].lower() == "image/" and len(address) >= MIN_DATA_URI_CHARS
+    return bool(address) and not address.startswith("#") and _PLACEHOLDER.search(address[:2_000]) is None

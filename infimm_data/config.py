@@ -76,6 +76,8 @@ def build_entry(table: dict[str, type[Any]], entry: Any, *, kind_key: str, where
         return TypeAdapter(cls).validate_python(settings)
     except ValidationError as error:
         raise ConfigError(f"{where}: {name}: {_first_problem(error, None)}") from None
+    except ConfigError as error:  # of the settings' own __post_init__, which does not know where they stand
+        raise ConfigError(f"{where}: {name}: {error}") from None
 
 
 def _first_problem(error: ValidationError, model: type[BaseModel] | None) -> str:

@@ -7,6 +7,7 @@ drop, and a changed threshold needs no new measure. A value that was not measure
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infimm_data.document import Document, ImageNode, Measure
+from infimm_data.errors import ConfigError
 
 Level = Literal["document", "image"]
 """What a rule drops: a whole document, or one image of it (the text around it stays)."""
@@ -24,15 +26,21 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class AtLeast:
-    """Keeps what measures at least `bound` (inclusive)."""
+    """Keeps what measures at least `bound` (inclusive).
+
+    `or_unknown` keeps what was not measured as well: for facts that a page may or may not state.
+    """
 
     measure: str
     bound: float
     reason: str
+    or_unknown: bool = False
 
     def passes(self, values: npt.NDArray[Any]) -> Mask:
         """Return True where the value passes; values: one number per row, NaN where not measured."""
-        return np.asarray(values, dtype=np.float64) >= self.bound  # NaN compares False
+        numbers = np.asarray(values, dtype=np.float64)
+        passing = numbers >= self.bound  # NaN compares False
+        return passing | np.isnan(numbers) if self.or_unknown else passing
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +162,27 @@ class ScoresPairs(Protocol):
     def load(self, device: str) -> Scorer:
         """Load the model once; raises ConfigError when its weights cannot be had."""
         ...
+
+
+def within(
+    measure: str, low: float | None, high: float | None, *, below: str = "", above: str = ""
+) -> tuple[AtLeast | AtMost, ...]:
+    """Return the rules of an inclusive range; None is off. below, above: the reasons of a drop on either side."""
+    at_least = () if low is None else (AtLeast(measure, low, below),)
+    at_most = () if high is None else (AtMost(measure, high, above),)
+    return (*at_least, *at_most)
+
+
+def check_bounds(settings: Any) -> None:
+    """Raise ConfigError when a bound is not a number or a `min_X` lies above its `max_X`; call on construction."""
+    for name in (f.name for f in fields(settings) if f.name.startswith(("min_", "max_"))):
+        value = getattr(settings, name)
+        if value is not None and math.isnan(value):
+            raise ConfigError(f"{name} is not a number; write a number, or null to switch the rule off")
+        high_name = f"max_{name.removeprefix('min_')}"
+        high = getattr(settings, high_name, None) if name.startswith("min_") else None
+        if value is not None and high is not None and value > high:
+            raise ConfigError(f"{name} is {value}, above {high_name} {high}: nothing could pass; swap or widen them")
 
 
 def measured_with(settings: Any) -> dict[str, Any]:

@@ -16,8 +16,11 @@ def words(text: str) -> list[str]:
     Scripts that write no spaces (Han, kana, Thai) count one word per character, as OBELICS' and Gopher's word
     counts would otherwise see a whole Chinese page as a few words.
     """
+    matches = _WORD.findall(text)
+    if not _UNSPACED.search(text):  # most pages; three times as fast
+        return matches
     found: list[str] = []
-    for match in _WORD.findall(text):
+    for match in matches:
         found.extend(_split_unspaced(match) if _UNSPACED.search(match) else [match])
     return found
 

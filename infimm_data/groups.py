@@ -1,0 +1,42 @@
+"""Pairs that are alike into groups: what text and image deduplication share."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Positions = npt.NDArray[np.int64]
+
+
+def smallest_of_group(size: int, left: Positions, right: Positions) -> Positions:
+    """Return for each of `size` positions the smallest position that pairs connect it with; its own when alone.
+
+    left, right: the two ends of each pair, any order, repeats allowed, each in 0..size-1. The answer depends on
+    the set of pairs only, so not on how the work was split. Labels are lowered along pairs and then along
+    themselves until nothing changes (Shiloach and Vishkin 1982): O(log size) rounds of vectorised work.
+    """
+    labels = np.arange(size, dtype=np.int64)
+    while True:
+        lowest = np.minimum(labels[left], labels[right])
+        lowered = labels.copy()
+        for ends in (left, right):
+            np.minimum.at(lowered, labels[ends], lowest)  # hook the root of the higher end to the lower label
+            np.minimum.at(lowered, ends, lowest)
+        while True:  # shortcut: follow labels to their roots
+            followed = lowered[lowered]
+            if np.array_equal(followed, lowered):
+                break
+            lowered = followed
+        if np.array_equal(lowered, labels):
+            return labels
+        labels = lowered
+
+
+def pairs_of_equals(keys: npt.NDArray[np.uint64]) -> tuple[Positions, Positions]:
+    """Return (first, other) for every position whose key stood before: `first` is the first position of that key."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    starts = np.concatenate([[True], ordered[1:] != ordered[:-1]])
+    first = order[np.maximum.accumulate(np.where(starts, np.arange(len(keys)), 0))]
+    other = first != order
+    return first[other], order[other]

@@ -1,0 +1,1 @@
+"""The stream: shards -> documents in a global seeded order -> tokens -> packed rows -> `Batch`."""

@@ -41,7 +41,9 @@ _BREAKS = _CONTAINERS | frozenset(
 _CELLS = frozenset(("td", "th"))
 CELL = " | "  # between the cells of a table row, as Markdown writes it
 
-_FIGURE_CLASS = re.compile(r"\bwp-caption\b|\bthumbinner\b|\bthumb\b|(?:^|[\s_-])(?:figure|image|img|photo|media)\b", re.I)
+_FIGURE_CLASS = re.compile(
+    r"\bwp-caption\b|\bthumbinner\b|\bthumb\b|(?:^|[\s_-])(?:figure|image|img|photo|media)\b", re.I
+)
 _CAPTION_CLASS = re.compile(r"(?:^|[\s_-])(?:\w*caption)(?:[\s_-]|$)", re.I)
 _GLYPH_CLASS = re.compile(r"\b(?:emoji|emoticon|smiley|wp-smiley|tracking|pixel|spacer)\b", re.I)
 _HIDDEN_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.I)

@@ -1,0 +1,107 @@
+"""Archive files: which there are below a path, and the WARC files inside a WACZ."""
+
+from __future__ import annotations
+
+import posixpath
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+import fsspec
+
+from infimm_data.errors import ConfigError, SourceError
+from pipelines.archives.records import Damage, Record, read_records
+
+SUFFIXES = (".warc", ".warc.gz", ".arc", ".arc.gz", ".wacz")
+MAX_ZIP_ENTRIES = 10_000
+_MAGIC_CHARACTERS = "*?["
+
+
+def list_files(path: str) -> list[tuple[str, str, int]]:
+    """Return (name, path, size in bytes) of every archive at `path`, sorted by name.
+
+    path: a file (any suffix), a folder (searched with its subfolders for the usual suffixes), or a glob; local
+    or an fsspec URL. Names are relative to the folder or to the fixed part of the glob. Raises ConfigError
+    where there is none.
+    """
+    try:
+        filesystem, root = fsspec.core.url_to_fs(path)
+        found, base = _matches(filesystem, root)
+    except (OSError, ValueError, ImportError) as error:
+        raise ConfigError(f"web_archive path {path!r} cannot be listed: {error}. Check the path.") from None
+    if not found:
+        raise ConfigError(
+            f"web_archive path {path!r} holds no archive; expected files that end in {', '.join(SUFFIXES)}, "
+            "or a glob that matches some. Check the path."
+        )
+    files = []
+    for full, size in found.items():
+        name = posixpath.relpath(full, base) if base else posixpath.basename(full)
+        files.append((name, filesystem.unstrip_protocol(full) if "://" in path else full, size))
+    return sorted(files)
+
+
+def _matches(filesystem: Any, root: str) -> tuple[dict[str, int], str]:
+    if any(character in root for character in _MAGIC_CHARACTERS) and not filesystem.exists(root):
+        fixed = root[: min(root.find(character) for character in _MAGIC_CHARACTERS if character in root)]
+        found = filesystem.glob(root, detail=True)
+        return _sizes(found, lambda name: True), fixed.rpartition("/")[0]
+    if filesystem.isdir(root):
+        found = filesystem.find(root, detail=True)
+        return _sizes(found, lambda name: name.lower().endswith(SUFFIXES)), root.rstrip("/")
+    if filesystem.isfile(root):
+        return {root: int(filesystem.info(root)["size"] or 0)}, ""
+    return {}, ""
+
+
+def _sizes(found: dict[str, Any], wanted: Callable[[str], bool]) -> dict[str, int]:
+    return {name: int(info.get("size") or 0) for name, info in found.items() if info["type"] == "file" and wanted(name)}
+
+
+@contextmanager
+def open_archive(path: str) -> Iterator[BinaryIO]:
+    """Open an archive file; raises SourceError where it is not there or may not be read."""
+    try:
+        with fsspec.open(path, "rb") as file:
+            yield file
+    except OSError as error:
+        raise SourceError(
+            f"{path}: cannot be read ({error}); expected an archive file. Check path and access."
+        ) from None
+
+
+def read_archive(file: BinaryIO, name: str, keep: Callable[[str, str], int]) -> Iterator[tuple[str, Record | Damage]]:
+    """Yield (dump name, record or damage) of an archive file, of each WARC in it where it is a WACZ.
+
+    name: of the file; keep: as `read_records` takes it. Raises SourceError where the file holds no record at all.
+    """
+    is_any = False
+    for dump, stream in _streams(file, name):
+        for record in read_records(stream, keep):
+            is_any = is_any or isinstance(record, Record) or bool(record.url)
+            if is_any:
+                yield dump, record
+    if not is_any:
+        raise SourceError(f"{name}: no WARC or ARC record found; expected {', '.join(SUFFIXES)}. Remove or replace it.")
+
+
+def _streams(file: BinaryIO, name: str) -> Iterator[tuple[str, BinaryIO]]:
+    if file.read(4) != b"PK\x03\x04":
+        file.seek(0)
+        yield name, file
+        return
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entries = [entry for entry in archive.infolist() if _is_warc(entry)]
+            if len(entries) > MAX_ZIP_ENTRIES:
+                raise SourceError(f"{name}: {len(entries)} archives in one WACZ; at most {MAX_ZIP_ENTRIES} are read.")
+            for entry in entries:
+                with archive.open(entry) as member:
+                    yield f"{name}/{entry.filename}", member  # type: ignore[misc]  # ZipExtFile is no BinaryIO by type only
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise SourceError(f"{name}: cannot be read as a WACZ ({error}). Remove or replace it.") from None
+
+
+def _is_warc(entry: zipfile.ZipInfo) -> bool:
+    return entry.filename.startswith("archive/") and entry.filename.lower().endswith(SUFFIXES)

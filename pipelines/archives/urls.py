@@ -1,0 +1,42 @@
+"""When two URLs name the same capture: what crawlers write differently is made equal."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, urlsplit
+
+_ESCAPE = re.compile(r"%([0-9a-fA-F]{2})")
+_UNRESERVED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
+
+
+def url_key(url: str) -> str:
+    """Return a key that is equal for URLs which differ only in what is documented here.
+
+    Not told apart: http and https; the fragment; upper case in scheme and host; the default port; an empty path
+    and "/"; percent-encoding of unreserved characters, of spaces and of non-ASCII characters (UTF-8), and the
+    case of its hex digits. A URL that cannot be parsed is its own key.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        port, host = parts.port, (parts.hostname or "").rstrip(".")
+    except ValueError:
+        return url
+    if parts.scheme not in ("http", "https") or not host:
+        return url
+    try:
+        host = host.encode("idna").decode("ascii") if not host.isascii() else host
+    except UnicodeError:
+        pass
+    at_port = f":{port}" if port is not None and port not in (80, 443) else ""
+    query = f"?{_normal(parts.query)}" if parts.query else ""
+    return f"//{host}{at_port}{_normal(parts.path) or '/'}{query}"
+
+
+def _normal(part: str) -> str:
+    part = _ESCAPE.sub(_unescape, part)
+    return quote(part, safe="%/?:@!$&'()*+,;=-._~[]|{}^`\"<>\\", encoding="utf-8", errors="replace")
+
+
+def _unescape(match: re.Match[str]) -> str:
+    character = chr(int(match[1], 16))
+    return character if character in _UNRESERVED else f"%{match[1].upper()}"

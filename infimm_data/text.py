@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 
 _WORD = re.compile(r"\w+(?:['’\-]\w+)*", re.UNICODE)
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f]")
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])|\n+")
+_ADDRESS = re.compile(r"https?://\S+|www\.\S+|\S+@\S+")
+_APOSTROPHE = re.compile("[’ʼʻ`]")
 
 
 def words(text: str) -> list[str]:
@@ -38,3 +41,20 @@ def sentences(text: str) -> list[str]:
 def normal_form(text: str) -> str:
     """Return `text` lower-case, NFKC, its words joined by one space: equal for copies that differ in layout."""
     return " ".join(words(unicodedata.normalize("NFKC", text).lower()))
+
+
+def letters(text: str) -> str:
+    """Return the letters of `text` in lower case with their marks and apostrophes, runs of all else one space.
+
+    Web and mail addresses go whole. It is what language identification reads: digits, punctuation, layout and
+    addresses say nothing about a language.
+    """
+    line = unicodedata.normalize("NFKC", _ADDRESS.sub(" ", text)).lower()
+    return _not_letters().sub(" ", _APOSTROPHE.sub("'", line)).strip()
+
+
+@functools.lru_cache(maxsize=1)
+def _not_letters() -> re.Pattern[str]:
+    """Compile what is no letter, mark or apostrophe; Python's word characters alone cut Devanagari at its vowels."""
+    marks = "".join(chr(code) for code in range(0x20000) if unicodedata.category(chr(code)).startswith("M"))
+    return re.compile(rf"(?:[^\w'{re.escape(marks)}]|[\d_])+")

@@ -1,0 +1,98 @@
+"""Is the text in a wanted language?
+
+fastText over letters and character n-grams (Joulin et al. 2016): about 0.1 ms a page. The shipped identifier is
+`weights/language.ftz`, trained by `weights/train_language.py`; its card `weights/language.json` names the
+languages it claims and their accuracy on unseen sentences. Any fastText model with labels like "__label__en"
+serves instead, lid.176 for one.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from infimm_data.document import Document, Measure
+from infimm_data.errors import ConfigError, did_you_mean
+from infimm_data.rules import AtLeast, Level, OneOf, Rule, check_bounds
+from infimm_data.text import letters
+
+READ_CHARACTERS = 2_000  # of a document's start: enough for any identifier, and a bound on the time per page
+SHIPPED = Path(__file__).parent / "weights" / "language.ftz"
+LABEL = "__label__"  # fastText's own default prefix
+
+
+@dataclass(frozen=True, kw_only=True)
+class Language:
+    """keep: ISO 639-1 slugs of the languages that stay; min_confidence: inclusive, 0..1, of the best language.
+
+    model: path of a fastText model; None is the shipped identifier, of which `keep` may name only languages that
+    it claims (accuracy of at least .95 on unseen sentences). Only the first 2,000 characters of a document are
+    read. A text without a letter has no language and is dropped. Default confidence 0.5: a one-vs-all sigmoid, so
+    more likely this language than not (measured: see the card's accuracy above and below it).
+    """
+
+    level: ClassVar[Level] = "document"
+    keep: tuple[str, ...] = ("en",)
+    min_confidence: float | None = 0.5
+    model: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError on a language that the shipped identifier does not claim."""
+        check_bounds(self)
+        if self.model is not None:
+            return
+        claimed = claimed_languages()
+        for name in self.keep:
+            if name not in claimed:
+                raise ConfigError(
+                    f"keep: the shipped identifier does not claim '{name}'.{did_you_mean(name, claimed)} It claims: "
+                    f"{', '.join(claimed)}. For others give `model`, the path of a fastText identifier."
+                )
+
+    def measure(self, document: Document) -> Mapping[str, Measure]:
+        """Return `language` (a slug) and `language_confidence` (0..1); None for both without a letter."""
+        line = letters(_start_of(document))
+        if not line:
+            return {"language": None, "language_confidence": None}
+        labels, confidences = load_identifier(self.model or str(SHIPPED)).predict([line])
+        confidence = min(1.0, float(confidences[0][0]))  # fastText adds 1e-5 to each probability
+        return {"language": str(labels[0][0]).removeprefix(LABEL), "language_confidence": round(confidence, 4)}
+
+    def rules(self) -> tuple[Rule, ...]:
+        """Return the rules: the language, then how sure of it."""
+        least = self.min_confidence
+        return (
+            OneOf("language", self.keep, "language_unwanted"),
+            *(() if least is None else (AtLeast("language_confidence", least, "language_uncertain"),)),
+        )
+
+
+def claimed_languages() -> tuple[str, ...]:
+    """Return the slugs of the languages that the shipped identifier claims, from its card."""
+    return tuple(json.loads(SHIPPED.with_suffix(".json").read_text(encoding="utf-8"))["languages"])
+
+
+@functools.lru_cache(maxsize=4)
+def load_identifier(path: str) -> Any:
+    """Return the fastText model at `path`, loaded once per process; raises ConfigError when it is none."""
+    import fasttext  # compiled; loaded only where a language is asked
+
+    try:
+        return fasttext.load_model(path)
+    except ValueError as error:
+        raise ConfigError(f"{path}: no fastText model ({error}); expected a .bin or .ftz file") from None
+
+
+def _start_of(document: Document) -> str:
+    """Return the first characters of all text, without joining a document that is much longer."""
+    start, length = [], 0
+    for node in document.texts:
+        start.append(node.text[: READ_CHARACTERS - length])
+        length += len(start[-1])
+        if length >= READ_CHARACTERS:
+            break
+    return "\n".join(start)

@@ -1,39 +1,48 @@
 """Which blocks of a page are its content: navigation, advertising, comments and other boilerplate go.
 
-Regions are judged by tag, role, class and id names and by link density; a region that holds most of the page's
-text is never dropped for its name. A page with a plain main element keeps that element only; any other page keeps
-its whole body less the boilerplate, so nothing is lost where nothing is marked.
+Regions are judged by tag, role, class and id names and by link density, never by name alone: a region that holds
+most of the page's plain text stays whatever it is called. A page with a plain main element keeps that element
+only; any other page keeps its whole body less the boilerplate. Where the strict rules leave next to nothing of a
+page that has text, looser ones are asked, so nothing is lost where nothing is marked.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
+from pipelines.html_vocabulary import (
+    BOILERPLATE_NAME,
+    BOILERPLATE_ROLES,
+    BOILERPLATE_TAGS,
+    COMMENTS_NAME,
+    CONTENT_NAME,
+)
 from pipelines.html_walk import Block, Container, Page
 
-_WORDS = (
-    r"nav|navbar|navigation|menu|submenu|megamenu|topbar|toolbar|sidebar|side[-_]?bar|rail|breadcrumbs?|crumbs?|footer|foot|masthead|"
-    r"share|sharing|sharebar|social|follow|cookies?|consent|gdpr|ccpa|banner|ad|ads|advert|advertisement|adsense|"
-    r"sponsor|sponsored|promo|promotion|outbrain|taboola|related|recommended|recommendations?|popular|trending|"
-    r"comments?|comment[-_]?list|disqus|respond|replies|newsletter|subscribe|subscription|signup|sign[-_]?up|login|modal|popup|overlay|"
-    r"pagination|pager|paging|tags|tagcloud|search|widget|widgets|skip|skip[-_]?link|copyright|disclaimer|print[-_]?only|"
-    r"sr[-_]?only|visually[-_]?hidden|screen[-_]?reader[-_]?text|noprint|toc|author[-_]?box|author[-_]?bio"
-)
-_BOILERPLATE_NAME = re.compile(rf"(?:^|[\s_-])(?:{_WORDS})(?=$|[\s_-])", re.I)
-_BOILERPLATE_ROLES = frozenset(
-    "navigation banner contentinfo complementary search menu menubar dialog alertdialog toolbar tablist".split()
-)
-_BOILERPLATE_TAGS = frozenset(("nav", "footer", "aside", "menu"))
-_CONTENT_NAME = re.compile(
-    r"(?:^|[\s_-])(?:article[-_]?body|articlebody|post[-_]?content|entry[-_]?content|article[-_]?content|"
-    r"story[-_]?body|post[-_]?body|mw[-_]?parser[-_]?output|page[-_]?content|main[-_]?content|blog[-_]?post)(?=$|[\s_-])",
-    re.I,
-)
-
-MAX_BOILERPLATE_SHARE = 0.5  # of the page's text: a region above it is content, whatever its name
+MAX_BOILERPLATE_SHARE = 0.5  # of the page's plain text: a region above it is content, whatever its name
 MAX_LINK_DENSITY = 0.5  # characters in links / all characters
-MIN_MAIN_SHARE = 0.25  # of the page's text that a main element must hold to be believed
+MIN_MAIN_SHARE = 0.25  # of the page's plain text that a main element must hold to be believed
+MIN_KEPT_SHARE = 0.2  # of the page's plain text that a set of rules must keep to be believed
+_LISTS = frozenset(("ul", "ol", "div", "table", "section", "dl", "td", "form", "center"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What a selection drops beside navigation and hidden regions."""
+
+    names: bool
+    comments: bool
+    link_lists: bool
+    noscript: bool
+
+
+_STRICT_TO_LOOSE = (
+    _Rules(names=True, comments=True, link_lists=True, noscript=True),
+    _Rules(names=True, comments=False, link_lists=True, noscript=True),
+    _Rules(names=True, comments=False, link_lists=False, noscript=True),
+    _Rules(names=False, comments=False, link_lists=False, noscript=True),
+    _Rules(names=False, comments=False, link_lists=False, noscript=False),
+)
 
 
 @dataclass(slots=True)
@@ -43,15 +52,46 @@ class _Size:
     text: int = 0
     links: int = 0
 
+    @property
+    def plain(self) -> int:
+        """Characters outside links."""
+        return self.text - self.links
+
 
 def content_blocks(page: Page) -> list[Block]:
     """Return the blocks of `page` that are content, in order."""
-    containers = page.containers
-    dropped = _boilerplate(page)
+    visible = _inherit(page, [container.is_hidden for container in page.containers])
+    total = _sizes(page, visible)[0]
+    best: list[Block] = []
+    for rules in _STRICT_TO_LOOSE:
+        blocks = _select(page, visible, rules)
+        kept = _plain(blocks)
+        if kept > 0 and kept >= MIN_KEPT_SHARE * total.plain:
+            return blocks
+        if kept > _plain(best) or not best:
+            best = blocks
+    return best
+
+
+def _plain(blocks: list[Block]) -> int:
+    return sum(len(block.text) - min(block.link_chars, len(block.text)) for block in blocks)
+
+
+def _select(page: Page, hidden: list[bool], rules: _Rules) -> list[Block]:
+    dropped = _boilerplate(page, hidden, rules)
     main = _main_container(page, dropped)
-    inside = _below(containers, main)
-    _drop_link_lists(page, dropped)
+    inside = _below(page.containers, main)
+    if rules.link_lists:
+        dropped = _without_link_lists(page, dropped, inside)
     return [block for block in page.blocks if inside[block.container] and not dropped[block.container]]
+
+
+def _inherit(page: Page, dropped: list[bool]) -> list[bool]:
+    """Drop everything below what is dropped."""
+    dropped = list(dropped)
+    for at in range(1, len(dropped)):
+        dropped[at] = dropped[at] or dropped[page.containers[at].parent]
+    return dropped
 
 
 def _sizes(page: Page, dropped: list[bool]) -> list[_Size]:
@@ -67,50 +107,52 @@ def _sizes(page: Page, dropped: list[bool]) -> list[_Size]:
     return sizes
 
 
-def _boilerplate(page: Page) -> list[bool]:
+def _boilerplate(page: Page, hidden: list[bool], rules: _Rules) -> list[bool]:
     containers = page.containers
-    dropped = [container.is_hidden for container in containers]
-    for at in range(1, len(containers)):
-        dropped[at] = dropped[at] or dropped[containers[at].parent]
-    sizes = _sizes(page, dropped)
-    total = sizes[0].text
+    dropped = list(hidden)
+    sizes = _sizes(page, hidden)
+    limit = MAX_BOILERPLATE_SHARE * sizes[0].plain
     in_article = [False] * len(containers)
     for at in range(1, len(containers)):
         container = containers[at]
         in_article[at] = in_article[container.parent] or container.tag in ("article", "main")
         if dropped[container.parent]:
             dropped[at] = True
-        elif not dropped[at] and _is_boilerplate(container, in_article[at]):
-            dropped[at] = sizes[at].text <= MAX_BOILERPLATE_SHARE * total
+        elif not dropped[at] and _is_boilerplate(container, in_article[at], rules):
+            dropped[at] = sizes[at].plain <= limit
     return dropped
 
 
-def _is_boilerplate(container: Container, in_article: bool) -> bool:
+def _is_boilerplate(container: Container, in_article: bool, rules: _Rules) -> bool:
+    if container.tag == "noscript":
+        return rules.noscript
     if container.tag in ("body", "main", "article", "td", "th"):
         return False
-    if container.tag in _BOILERPLATE_TAGS or container.role in _BOILERPLATE_ROLES:
+    if container.tag in BOILERPLATE_TAGS or container.role in BOILERPLATE_ROLES:
         return True
     if container.tag == "header":
         return not in_article
-    return bool(container.names) and _BOILERPLATE_NAME.search(container.names) is not None
+    if not container.names or not rules.names:
+        return False
+    if rules.comments and COMMENTS_NAME.search(container.names) is not None:
+        return True
+    return BOILERPLATE_NAME.search(container.names) is not None
 
 
 def _main_container(page: Page, dropped: list[bool]) -> int:
     """Return the position of the element that holds the content; 0, the whole page, where none is marked."""
     sizes = _sizes(page, dropped)
-    total = sizes[0].text
-    best = 0
     for is_main in (_is_article_body, _is_main, _is_article):
         found = [at for at, container in enumerate(page.containers) if not dropped[at] and is_main(container)]
         if found:
-            largest = max(found, key=lambda at: (sizes[at].text, -at))
-            if sizes[largest].text >= MIN_MAIN_SHARE * total:
+            largest = max(found, key=lambda at: (sizes[at].plain, -at))
+            if sizes[largest].plain >= MIN_MAIN_SHARE * sizes[0].plain:
                 return largest
-    return best
+    return 0
 
 
 def _is_article_body(container: Container) -> bool:
-    return bool(container.names) and _CONTENT_NAME.search(container.names) is not None
+    return bool(container.names) and CONTENT_NAME.search(container.names) is not None
 
 
 def _is_main(container: Container) -> bool:
@@ -129,12 +171,20 @@ def _below(containers: list[Container], root: int) -> list[bool]:
     return inside
 
 
-def _drop_link_lists(page: Page, dropped: list[bool]) -> None:
+def _without_link_lists(page: Page, dropped: list[bool], inside: list[bool]) -> list[bool]:
+    """Also drop what is mostly links, inner regions first; a page that is mostly links is a listing and keeps them."""
     sizes = _sizes(page, dropped)
-    for at in range(1, len(page.containers)):
-        container = page.containers[at]
-        if dropped[container.parent]:
-            dropped[at] = True
-        elif not dropped[at] and container.tag in ("ul", "ol", "div", "table", "section", "dl", "td"):
-            size = sizes[at]
-            dropped[at] = size.links > MAX_LINK_DENSITY * size.text and size.text > 0
+    linked = [False] * len(dropped)
+    for at in range(len(dropped) - 1, 0, -1):
+        container, size = page.containers[at], sizes[at]
+        if dropped[at] or not inside[at] or not inside[container.parent] or container.tag not in _LISTS:
+            continue
+        if size.text > 0 and size.links > MAX_LINK_DENSITY * size.text:
+            linked[at] = True
+            above = container.parent
+            while above >= 0:
+                sizes[above].text -= size.text
+                sizes[above].links -= size.links
+                above = page.containers[above].parent
+    gone = _inherit(page, [a or b for a, b in zip(dropped, linked, strict=True)])
+    return gone

@@ -10,42 +10,24 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from infimm_data.document import ImageNode
 from pipelines.html_images import Attributes, image_url, is_lazy, pixels
+from pipelines.html_vocabulary import (
+    BLOCK_KINDS,
+    BREAKS,
+    CAPTION_CLASS,
+    CELLS,
+    CONTAINERS,
+    FIGURE_CLASS,
+    GLYPH_CLASS,
+    UNREAD,
+    BlockKind,
+)
 
-BlockKind = Literal["paragraph", "heading", "item", "row", "quote", "code", "caption", "image"]
-
-# Elements whose text is no reading text. `select`, `textarea` and `button` are controls; `svg` holds labels.
-_UNREAD = frozenset(
-    "script style template head title meta link iframe frame frameset object embed applet canvas audio video svg "
-    "button select option optgroup input textarea datalist dialog map area progress meter annotation "
-    "annotation-xml rp param track -comment -doctype".split()
-)
-_CONTAINERS = frozenset(
-    "body main article section div header footer nav aside ul ol dl menu table form figure details center "
-    "fieldset td th blockquote".split()
-)
-_BLOCKS: dict[str, BlockKind] = {
-    **dict.fromkeys("h1 h2 h3 h4 h5 h6".split(), "heading"),
-    **dict.fromkeys(("li", "dd"), "item"),
-    "tr": "row",
-    "blockquote": "quote",
-    **dict.fromkeys(("pre", "listing", "xmp", "plaintext"), "code"),
-    "figcaption": "caption",
-}
-_BREAKS = _CONTAINERS | frozenset(
-    "p dt address hr legend summary caption thead tbody tfoot hgroup search noscript".split()
-)
-_CELLS = frozenset(("td", "th"))
 CELL = " | "  # between the cells of a table row, as Markdown writes it
 
-_FIGURE_CLASS = re.compile(
-    r"\bwp-caption\b|\bthumbinner\b|\bthumb\b|(?:^|[\s_-])(?:figure|image|img|photo|media)\b", re.I
-)
-_CAPTION_CLASS = re.compile(r"(?:^|[\s_-])(?:\w*caption)(?:[\s_-]|$)", re.I)
-_GLYPH_CLASS = re.compile(r"\b(?:emoji|emoticon|smiley|wp-smiley|tracking|pixel|spacer)\b", re.I)
 _HIDDEN_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.I)
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\u200b\u00ad\ufffe\uffff]")
 _LINE_BREAK = "\v"  # stands for <br> until the block is complete; text itself has its white space folded
@@ -141,7 +123,7 @@ class _Walker:
         if tag == "-text":
             self.text(node.text_content)
             return None
-        if tag in _UNREAD:
+        if tag in UNREAD:
             return None
         if tag == "br":
             self.parts.append(_LINE_BREAK)
@@ -158,7 +140,7 @@ class _Walker:
         if tag == "a":
             self.links += 1
             return _Open(tag, is_link=True)
-        if tag in _BREAKS or tag in _BLOCKS:
+        if tag in BREAKS or tag in BLOCK_KINDS:
             return self._enter_block(node, tag)
         attributes = node.attributes
         return None if attributes and _is_hidden(attributes) else _Open(tag)
@@ -166,8 +148,8 @@ class _Walker:
     def _enter_block(self, node: Any, tag: str) -> _Open:
         attributes: Attributes = node.attributes
         names = f"{attributes.get('class') or ''} {attributes.get('id') or ''}" if attributes else ""
-        opened = _Open(tag, kind=_BLOCKS.get(tag), is_container=tag in _CONTAINERS)
-        opened.is_block = tag not in _CELLS
+        opened = _Open(tag, kind=BLOCK_KINDS.get(tag), is_container=tag in CONTAINERS)
+        opened.is_block = tag not in CELLS
         if opened.is_block:
             self.flush()
         if opened.is_container or (attributes and _is_hidden(attributes)):
@@ -179,10 +161,10 @@ class _Walker:
         if tag == "noscript":
             self.noscripts += 1
             opened.is_noscript = True
-        if tag == "figure" or (tag == "div" and names and _FIGURE_CLASS.search(names)):
+        if tag == "figure" or (tag == "div" and names and FIGURE_CLASS.search(names)):
             opened.figure_start = len(self.page.blocks)
             self.figures += 1
-        if opened.kind is None and self.figures and names and _CAPTION_CLASS.search(names):
+        if opened.kind is None and self.figures and names and CAPTION_CLASS.search(names):
             opened.kind = "caption"
         if opened.kind is not None:
             inside_caption = self.kinds[-1] == "caption"
@@ -194,7 +176,7 @@ class _Walker:
         """Close an element."""
         if opened.is_link:
             self.links -= 1
-        if opened.tag in _CELLS and self.parts:
+        if opened.tag in CELLS and self.parts:
             self.parts.append(CELL)
         if opened.is_block:
             self.flush()
@@ -211,8 +193,6 @@ class _Walker:
 
     def text(self, text: str) -> None:
         """Take a run of text into the current block."""
-        if self.noscripts:
-            return
         if self.kinds[-1] != "code":
             stripped = " ".join(text.split())
             if self.links:
@@ -301,7 +281,7 @@ def _is_glyph(attributes: Attributes, width: int | None, height: int | None) -> 
         return True
     if width and height and max(width, height) <= MAX_GLYPH_SIDE:
         return True
-    return _GLYPH_CLASS.search(attributes.get("class") or "") is not None
+    return GLYPH_CLASS.search(attributes.get("class") or "") is not None
 
 
 def _place_captions(blocks: list[Block], start: int) -> None:

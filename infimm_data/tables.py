@@ -50,6 +50,8 @@ DOCUMENTS = pa.schema(
         ("nodes", pa.list_(_NODE)),
     ]
 )
+KEY_TYPES = {"id": pa.string(), "node": pa.int32(), "url": pa.string()}
+"""Columns that name a row of measures; typed, so that tables of an empty work item still join."""
 ROWS_PER_GROUP = 1_000  # documents of about 10 KB: row groups of 10 MB, what one task holds while it writes
 
 
@@ -157,7 +159,7 @@ def measures_table(keys: Mapping[str, Sequence[Any]], measures: Iterable[Mapping
     """
     rows = list(measures)
     names = list(dict.fromkeys(name for row in rows for name in row))
-    columns: dict[str, Any] = {name: pa.array(values) for name, values in keys.items()}
+    columns: dict[str, Any] = {name: pa.array(values, type=KEY_TYPES[name]) for name, values in keys.items()}
     for name in names:
         values = [row.get(name) for row in rows]
         numeric = any(isinstance(value, int | float) for value in values)

@@ -1,0 +1,33 @@
+# Two commands do everything: `make demo` (a crawl becomes a trained model) and `make test`.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PACKAGES := infimm_data filters model pipelines
+
+.PHONY: demo test check format clean
+
+demo: $(READY)
+	$(BIN)/infimm demo --out runs/demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(addprefix -p ,$(PACKAGES))
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# constraints.txt pins what was seen to work together, torch's CPU build among it; for a GPU build of torch
+# install it into $(VENV) first, then `touch $(READY)`.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,181 @@
+"""InfiMM: vision tower, perceiver resampler, and gated cross-attention between the layers of a causal LM.
+
+Media and masks are arguments of the call and never stored on a layer, so the model is re-entrant. Attribute names
+follow the published checkpoint by a simple rule, see `model.published`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+
+from infimm_data.stream.tokens import IGNORED
+from model.config import CrossAttentionSettings, ModelSettings, Part
+from model.cross_attention import GatedCrossAttentionBlock, MediaKeys
+from model.language import attention_mask, load_language, run_layers
+from model.media import plan_media
+from model.perceiver import PerceiverResampler
+from model.tokenizer import Tokenizer
+from model.vision import VisionTower, load_vision
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """Images as the blocks take them: keys and values of each block (by its layer), for N images."""
+
+    keys: dict[int, MediaKeys]
+    num_images: int
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """logits [B, T, vocabulary]; loss_sum: cross-entropy summed over num_targets tokens (None without labels)."""
+
+    logits: Tensor
+    loss_sum: Tensor | None = None
+    num_targets: int = 0
+
+    @property
+    def loss(self) -> Tensor:
+        """Mean cross-entropy in nats per target; raises ValueError when labels were not given."""
+        if self.loss_sum is None:
+            raise ValueError("no loss: the model was called without labels")
+        return self.loss_sum / max(self.num_targets, 1)
+
+
+class InfiMM(nn.Module):
+    """The whole model; call it with the fields of a `Batch`."""
+
+    def __init__(
+        self,
+        vision: nn.Module,
+        perceiver: nn.Module,
+        language: nn.Module,
+        settings: CrossAttentionSettings,
+        *,
+        media_width: int,
+    ) -> None:
+        """vision: [N, C, H, W] -> [N, P, V]; perceiver: [N, P, V] -> [N, L, V]; media_width: V."""
+        super().__init__()
+        self.vision, self.perceiver, self.language = vision, perceiver, language
+        self.backend = settings.backend
+        config = cast(Any, language).config
+        self.sliding_window: int | None = getattr(config, "sliding_window", None)
+        layers = [i for i in range(config.num_hidden_layers) if (i + 1) % settings.every == 0]
+        self.cross_attention = nn.ModuleDict(
+            {
+                str(i): GatedCrossAttentionBlock(
+                    config.hidden_size,
+                    media_width,
+                    heads=settings.heads,
+                    head_width=settings.head_width,
+                    ff_multiple=settings.ff_multiple,
+                    gate_start=settings.gate_start,
+                )
+                for i in layers
+            }
+        )
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "B T"],
+        *,
+        document_ids: Int[Tensor, "B T"],
+        position_ids: Int[Tensor, "B T"],
+        image_index: Int[Tensor, "B T"],
+        images: Shaped[Tensor, "N C H W"],
+        labels: Int[Tensor, "B T"] | None = None,
+    ) -> Output:
+        """Return logits, and with labels the loss (labels are aligned with input_ids; the shift happens here)."""
+        hidden_BTD = self.hidden(
+            input_ids,
+            document_ids=document_ids,
+            key_document_ids=document_ids,
+            position_ids=position_ids,
+            image_index=image_index,
+            media=self.media(images),
+        )
+        logits = self.logits(hidden_BTD)
+        if labels is None:
+            return Output(logits)
+        targets = labels[:, 1:].flatten()
+        scores = logits[:, :-1].flatten(0, 1).float()
+        loss_sum = F.cross_entropy(scores, targets, ignore_index=IGNORED, reduction="sum")
+        return Output(logits, loss_sum, int((targets != IGNORED).sum()))
+
+    def media(self, images_NCHW: Shaped[Tensor, "N C H W"]) -> Media:
+        """Encode images once: what every block needs of them, for training and for a whole generation."""
+        return self.media_of_features(self.vision(images_NCHW)) if len(images_NCHW) else Media({}, 0)
+
+    def media_of_features(self, features_NPV: Float[Tensor, "N P V"]) -> Media:
+        """As `media`, from the vision tower's features."""
+        latents_NLV = self.perceiver(features_NPV)
+        return Media({i: block.attn.media_keys(latents_NLV) for i, block in self._blocks()}, len(latents_NLV))
+
+    def hidden(
+        self,
+        input_ids_BT: Int[Tensor, "B T"],
+        *,
+        document_ids: Int[Tensor, "B T"],
+        key_document_ids: Int[Tensor, "B S"],
+        position_ids: Int[Tensor, "B T"],
+        image_index: Int[Tensor, "B T"],
+        media: Media,
+        cache: Any = None,
+    ) -> Float[Tensor, "B T D"]:
+        """Return the last hidden states. key_document_ids: of all S keys, the cached ones first."""
+        plan = plan_media(image_index, document_ids, num_images=media.num_images)
+        blocks = dict(self._blocks())
+
+        def between(i: int, hidden_BTD: Tensor) -> Tensor:
+            if i not in blocks or plan.is_empty:
+                return hidden_BTD
+            return cast(Tensor, blocks[i](hidden_BTD, media.keys[i], plan, self.backend))
+
+        mask = attention_mask(document_ids, key_document_ids, sliding_window=self.sliding_window)
+        return run_layers(
+            self.language, input_ids_BT, position_ids_BT=position_ids, mask_BTS=mask, between=between, cache=cache
+        )
+
+    def logits(self, hidden_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T E"]:
+        """Return the scores over the vocabulary."""
+        return cast(Tensor, cast(Any, self.language).lm_head(hidden_BTD))
+
+    def _blocks(self) -> list[tuple[int, GatedCrossAttentionBlock]]:
+        return [(int(i), cast(GatedCrossAttentionBlock, block)) for i, block in self.cross_attention.items()]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters live."""
+        return next(self.parameters()).device
+
+    def set_trainable(self, parts: tuple[Part, ...]) -> None:
+        """Freeze everything but `parts`; vision never trains."""
+        self.requires_grad_(False)
+        for part in parts:
+            chosen = cast(Any, self.language).get_input_embeddings() if part == "embeddings" else getattr(self, part)
+            chosen.requires_grad_(True)
+
+
+def build_model(settings: ModelSettings, tokenizer: Tokenizer, *, seed: int = 0) -> InfiMM:
+    """Return the model of a recipe: vision loaded, language loaded or random, the rest random from `seed`.
+
+    Raises ConfigError when a part cannot be loaded.
+    """
+    vision = load_vision(settings.vision)
+    torch.manual_seed(seed)
+    language = load_language(settings.language, vocabulary=tokenizer.size)
+    perceiver = PerceiverResampler(vision.width, **settings.perceiver.model_dump())
+    return InfiMM(vision, perceiver, language, settings.cross_attention, media_width=vision.width)
+
+
+def vision_of(model: InfiMM) -> VisionTower:
+    """Return the model's open_clip tower; raises TypeError when it was built with another one."""
+    if not isinstance(model.vision, VisionTower):
+        raise TypeError(f"vision is {type(model.vision).__name__}: expected a VisionTower")
+    return model.vision

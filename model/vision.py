@@ -1,0 +1,96 @@
+"""The vision tower: an open_clip image encoder, frozen, into un-normed tokens of its last block, CLS included.
+
+As InfiMM takes them (INFIMM.md 1.2): all tokens after the last block, without the final norm and the CLIP head.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from infimm_data.errors import ConfigError, did_you_mean
+from infimm_data.files import resolve
+from model.config import VisionSettings
+from model.torchvision_operators import declare
+
+_LOCAL = "local-dir:"
+
+log = logging.getLogger(__name__)
+
+
+class VisionTower(nn.Module):
+    """Wraps `visual` of an open_clip model (its own VisionTransformer, or a timm trunk).
+
+    image_side: H and W of its input in pixels; width: V of its tokens.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, visual: nn.Module, *, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        """visual: has `forward_intermediates` as open_clip defines it; mean, std: of channels scaled to 0..1."""
+        super().__init__()
+        self.visual = visual.eval().requires_grad_(False)
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        height, width = cast(Any, visual).image_size
+        if height != width:
+            raise ConfigError(f"vision tower of {height} x {width} pixels: expected a square input")
+        self.image_side = int(height)
+        self.width = int(self(torch.zeros(1, 3, height, width, dtype=torch.uint8)).shape[-1])
+
+    def train(self, mode: bool = True) -> VisionTower:
+        """Stay in evaluation mode: the tower never trains."""
+        del mode
+        return self
+
+    @torch.no_grad()
+    def forward(self, images_NCHW: Shaped[Tensor, "N C H W"]) -> Float[Tensor, "N P V"]:
+        """Return the tokens of each image: uint8 is scaled and normalised, floats are taken as they are."""
+        if images_NCHW.dtype == torch.uint8:
+            images_NCHW = (images_NCHW.to(self.mean.dtype) / 255 - self.mean) / self.std
+        out = cast(Any, self.visual).forward_intermediates(
+            images_NCHW,
+            indices=1,
+            normalize_intermediates=False,
+            intermediates_only=True,
+            output_fmt="NLC",
+            output_extra_tokens=True,
+        )
+        prefix, patches = out["image_intermediates_prefix"][-1], out["image_intermediates"][-1]
+        return torch.cat([prefix, patches], dim=1)
+
+    def fingerprint(self) -> str:
+        """Return 16 hex digits over the weights: a checkpoint without the tower names which one it needs."""
+        digest = hashlib.blake2b(digest_size=8)
+        for name, tensor in sorted(self.visual.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def load_vision(settings: VisionSettings) -> VisionTower:
+    """Return the tower; raises ConfigError when there is no such model, folder or weights."""
+    declare()
+    import open_clip  # heavy: only where a tower is needed
+
+    name = settings.name
+    if name.startswith(_LOCAL):
+        name = _LOCAL + resolve(name.removeprefix(_LOCAL))
+    elif name not in open_clip.list_models():
+        raise ConfigError(f"vision tower '{name}': not in open_clip.{did_you_mean(name, open_clip.list_models())}")
+    elif settings.pretrained is None:
+        log.warning("vision=%s has random weights: set model.vision.pretrained", name)
+    try:
+        model = open_clip.create_model(
+            name, pretrained=settings.pretrained and resolve(settings.pretrained), pretrained_image=False
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"vision tower '{settings.name}': {str(error).splitlines()[0]}") from None
+    means = open_clip.get_model_preprocess_cfg(model)
+    return VisionTower(model.visual, mean=tuple(means["mean"]), std=tuple(means["std"]))

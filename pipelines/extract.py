@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
+from urllib.parse import urljoin
 
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 from selectolax.lexbor import LexborHTMLParser
 
-from infimm_data.document import Document, ImageNode, Node, Origin, TextNode, new_document
+from infimm_data.document import Document, Node, Origin, TextNode, new_document
+from pipelines.html_blocks import Block
 from pipelines.html_content import content_blocks
-from pipelines.html_walk import Block, walk
+from pipelines.html_walk import walk
 
 _TIGHT = frozenset(("item", "row"))  # kinds that follow each other line by line
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -24,19 +28,23 @@ _META_WINDOW = 8_192  # bytes; browsers look at 1,024, real pages put scripts be
 _LICENCE_HOST = "creativecommons.org/"
 
 
-def extract_html(html: bytes, url: str, *, charset: str | None = None) -> Document | None:
+def extract_html(
+    html: bytes, url: str, *, charset: str | None = None, is_stored: Callable[[str], bool] | None = None
+) -> Document | None:
     """Return the document of a page, or None where it holds no text and no image.
 
     html: the page as sent, decompressed; url: of the page, what its addresses stand against; charset: what the
-    HTTP header declares. The document's origin holds the URL and the licence that the page links to; a source
-    that knows more replaces it. The caller bounds the size of `html` and its nesting (`pipelines.html_limits`).
+    HTTP header declares; is_stored: says of an image's address that the dump holds the picture (of an image's
+    several addresses such a one is taken; without it the largest is). The document's origin holds the URL and
+    the licence that the page links to; a source that knows more replaces it. The caller bounds the size of
+    `html` and its nesting (`pipelines.html_limits`).
     """
     tree = LexborHTMLParser(decode_html(html, charset))
     root = tree.root
     if root is None:
         return None
     base_url = _base_url(tree, url)
-    nodes = _nodes(content_blocks(walk(root, base_url)))
+    nodes = _nodes(content_blocks(walk(root, base_url, is_stored)))
     if not nodes:
         return None
     return new_document(nodes, Origin(url=url, licence=_licence(tree)))
@@ -52,18 +60,21 @@ def decode_html(html: bytes, charset: str | None = None) -> str:
         if html.startswith(bom):
             return html[len(bom) :].decode(name, "replace")
     for declared in (charset, _declared_in(html)):
-        name = map_encoding_to_html5(declared, False) if declared else None
-        if name is None:
+        if (known := map_encoding_to_html5(declared, False) if declared else None) is None:
             continue
         try:
-            return html.decode(name)
+            return html.decode(known)
         except (UnicodeDecodeError, LookupError):
-            if name != "utf-8":  # a few bad bytes in a legacy page: its declaration is still the best guess
-                return bytes_to_str(html, name, errors="replace", fallback_encodings=())
+            if known != "utf-8":  # a few bad bytes in a legacy page: its declaration is still the best guess
+                return _replaced(html, known)
     try:
         return html.decode("utf-8")
     except UnicodeDecodeError:
-        return bytes_to_str(html, detect_encoding(html) or "utf-8", errors="replace", fallback_encodings=())
+        return _replaced(html, detect_encoding(html) or "utf-8")
+
+
+def _replaced(html: bytes, encoding: str) -> str:
+    return str(bytes_to_str(html, encoding, errors="replace", fallback_encodings=()))
 
 
 def _declared_in(html: bytes) -> str | None:
@@ -75,8 +86,6 @@ def _declared_in(html: bytes) -> str | None:
 
 
 def _base_url(tree: Any, url: str) -> str:
-    from urllib.parse import urljoin
-
     base = tree.css_first("base[href]")
     href = (base.attributes.get("href") or "").strip() if base is not None else ""
     try:
@@ -111,11 +120,8 @@ def _end_run(nodes: list[Node], run: list[Block]) -> None:
     if not run:
         return
     parts = [run[0].text]
-    for before, block in zip(run, run[1:], strict=False):
+    for before, block in pairwise(run):
         tight = before.kind == block.kind and block.kind in _TIGHT
         parts.append(("\n" if tight else "\n\n") + block.text)
     nodes.append(TextNode(text="".join(parts)))
     run.clear()
-
-
-__all__ = ["ImageNode", "decode_html", "extract_html"]

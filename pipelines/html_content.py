@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipelines.html_blocks import Block, Container, Page
 from pipelines.html_vocabulary import (
     BOILERPLATE_NAME,
     BOILERPLATE_ROLES,
@@ -17,12 +18,12 @@ from pipelines.html_vocabulary import (
     COMMENTS_NAME,
     CONTENT_NAME,
 )
-from pipelines.html_walk import Block, Container, Page
 
 MAX_BOILERPLATE_SHARE = 0.5  # of the page's plain text: a region above it is content, whatever its name
 MAX_LINK_DENSITY = 0.5  # characters in links / all characters
 MIN_MAIN_SHARE = 0.25  # of the page's plain text that a main element must hold to be believed
 MIN_KEPT_SHARE = 0.2  # of the page's plain text that a set of rules must keep to be believed
+MIN_LISTING_REST = 0.3  # of the text that must stay without the link lists; below, the page is a list of links
 _LISTS = frozenset(("ul", "ol", "div", "table", "section", "dl", "td", "form", "center"))
 
 
@@ -82,7 +83,11 @@ def _select(page: Page, hidden: list[bool], rules: _Rules) -> list[Block]:
     main = _main_container(page, dropped)
     inside = _below(page.containers, main)
     if rules.link_lists:
-        dropped = _without_link_lists(page, dropped, inside)
+        # A page that is mostly links is a listing: they are its content.
+        without = _without_link_lists(page, dropped, inside)
+        before, after = _sizes(page, dropped)[main], _sizes(page, without)[main]
+        is_listing = after.text < MIN_LISTING_REST * before.text
+        dropped = dropped if is_listing else without
     return [block for block in page.blocks if inside[block.container] and not dropped[block.container]]
 
 
@@ -172,7 +177,7 @@ def _below(containers: list[Container], root: int) -> list[bool]:
 
 
 def _without_link_lists(page: Page, dropped: list[bool], inside: list[bool]) -> list[bool]:
-    """Also drop what is mostly links, inner regions first; a page that is mostly links is a listing and keeps them."""
+    """Also drop what is mostly links, inner regions first."""
     sizes = _sizes(page, dropped)
     linked = [False] * len(dropped)
     for at in range(len(dropped) - 1, 0, -1):
@@ -186,5 +191,4 @@ def _without_link_lists(page: Page, dropped: list[bool], inside: list[bool]) -> 
                 sizes[above].text -= size.text
                 sizes[above].links -= size.links
                 above = page.containers[above].parent
-    gone = _inherit(page, [a or b for a, b in zip(dropped, linked, strict=True)])
-    return gone
+    return _inherit(page, [a or b for a, b in zip(dropped, linked, strict=True)])

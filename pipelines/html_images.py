@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 Attributes = Mapping[str, str | None]
@@ -51,12 +51,18 @@ _LEADING_INT = re.compile(r"\s*(\d{1,6})(?:\.\d*)?\s*(?:px)?\s*$", re.I)
 _DATA_URI = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),", re.I)
 
 
-def image_url(attributes: Attributes, sources: Sequence[Attributes], base_url: str) -> str | None:
+def image_url(
+    attributes: Attributes,
+    sources: Sequence[Attributes],
+    base_url: str,
+    is_stored: Callable[[str], bool] | None = None,
+) -> str | None:
     """Return the absolute address (or `data:` URI) of an `<img>`'s picture, or None where it names none.
 
     attributes: of the `<img>`; sources: of the `<source>` elements before it in its `<picture>`, in order;
     base_url: what relative addresses stand against (RFC 3986). The largest candidate of all `srcset`s wins,
-    then a lazy-loading attribute, then `src`; placeholders never win.
+    then a lazy-loading attribute, then `src`; placeholders never win. is_stored: says of an absolute address that
+    the dump holds its picture; such an address goes before one that would have to be fetched.
     """
     sets = [_first(attributes, LAZY_SOURCE_SETS), attributes.get("srcset")]
     for source in sources:
@@ -67,17 +73,14 @@ def image_url(attributes: Attributes, sources: Sequence[Attributes], base_url: s
     choices = [*_largest_first(own), *_largest_first(other)]
     choices += [value for name in LAZY_SOURCES if (value := attributes.get(name)) and _looks_like_address(value)]
     choices.append(attributes.get("src") or "")
-    for choice in choices:
-        if (found := resolve(choice, base_url)) is not None:
-            return found
-    return None
+    found = [address for choice in choices if (address := resolve(choice, base_url)) is not None]
+    stored = [address for address in found if is_stored(address)] if is_stored and len(found) > 1 else []
+    return next(iter(stored or found), None)
 
 
-def is_lazy(attributes: Attributes) -> bool:
-    """Say whether a script is expected to fill in this image, so that a `<noscript>` copy may follow it."""
-    return any(attributes.get(name) for name in (*LAZY_SOURCES, *LAZY_SOURCE_SETS)) or not _is_real(
-        attributes.get("src") or ""
-    )
+def names_full_size(attributes: Attributes) -> bool:
+    """Say whether the attributes name the picture itself, so that a `<noscript>` copy tells nothing more."""
+    return any(attributes.get(name) for name in ("srcset", *LAZY_SOURCES, *LAZY_SOURCE_SETS))
 
 
 def srcset_candidates(srcset: str) -> list[tuple[float, str]]:

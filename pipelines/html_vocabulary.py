@@ -11,20 +11,22 @@ from typing import Literal
 
 BlockKind = Literal["paragraph", "heading", "item", "row", "quote", "code", "caption", "image"]
 
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # Elements whose text is no reading text: controls, embedded things, labels of drawings.
-UNREAD = frozenset(
-    ("script", "style", "template", "head", "title", "meta", "link", "iframe", "frame", "frameset", "object")
-    + ("embed", "applet", "canvas", "audio", "video", "svg", "button", "select", "option", "optgroup", "input")
-    + ("textarea", "datalist", "dialog", "map", "area", "progress", "meter", "annotation", "annotation-xml")
-    + ("rp", "param", "track", "-comment", "-doctype")
+UNREAD = _names(
+    "script style template head title meta link iframe frame frameset object embed applet canvas audio video svg "
+    "button select option optgroup input textarea datalist dialog map area progress meter annotation "
+    "annotation-xml rp param track -comment -doctype"
 )
-CONTAINERS = frozenset(
-    ("body", "main", "article", "section", "div", "header", "footer", "nav", "aside", "ul", "ol", "dl", "menu")
-    + ("table", "form", "figure", "details", "center", "fieldset", "td", "th", "blockquote", "noscript")
+CONTAINERS = _names(
+    "body main article section div header footer nav aside ul ol dl menu table form figure details center "
+    "fieldset td th blockquote noscript"
 )
-BREAKS = CONTAINERS | frozenset(
-    ("p", "dt", "address", "hr", "legend", "summary", "caption", "thead", "tbody", "tfoot", "hgroup", "search")
-)
+BREAKS = CONTAINERS | _names("p dt address hr legend summary caption thead tbody tfoot hgroup search")
 BLOCK_KINDS: dict[str, BlockKind] = {
     **dict.fromkeys(("h1", "h2", "h3", "h4", "h5", "h6"), "heading"),
     **dict.fromkeys(("li", "dd"), "item"),
@@ -42,9 +44,8 @@ CAPTION_CLASS = re.compile(r"(?:^|[\s_-])(?:\w*caption)(?:[\s_-]|$)", re.I)
 GLYPH_CLASS = re.compile(r"\b(?:emoji|emoticon|smiley|wp-smiley|tracking|pixel|spacer)\b", re.I)
 
 BOILERPLATE_TAGS = frozenset(("nav", "footer", "aside", "menu"))
-BOILERPLATE_ROLES = frozenset(
-    ("navigation", "banner", "contentinfo", "complementary", "search", "menu", "menubar", "dialog")
-    + ("alertdialog", "toolbar", "tablist")
+BOILERPLATE_ROLES = _names(
+    "navigation banner contentinfo complementary search menu menubar dialog alertdialog toolbar tablist"
 )
 _WORDS = "|".join(
     (

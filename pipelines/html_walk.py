@@ -1,19 +1,19 @@
 """HTML to blocks in reading order: one walk over the tree, without recursion, that decides nothing.
 
-A *block* is a paragraph, a heading, a list item, a table row, a caption, code, or an image. A *container* is an
-element that holds blocks (`div`, `ul`, `main`, ...); containers form a tree by their `parent` positions, so that
-`pipelines.html_content` can judge whole regions of the page without the HTML.
+`pipelines.html_blocks` says what blocks and containers are, `pipelines.html_content` which of them are content.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from infimm_data.document import ImageNode
-from pipelines.html_images import Attributes, image_url, is_lazy, pixels
+from pipelines.html_blocks import Block, Container, Page, place_captions
+from pipelines.html_images import Attributes, image_url, names_full_size, pixels
+from pipelines.html_text import CELL, LINE_BREAK, clean, code, paragraphs
 from pipelines.html_vocabulary import (
     BLOCK_KINDS,
     BREAKS,
@@ -26,42 +26,9 @@ from pipelines.html_vocabulary import (
     BlockKind,
 )
 
-CELL = " | "  # between the cells of a table row, as Markdown writes it
-
 _HIDDEN_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.I)
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\u200b\u00ad\ufffe\uffff]")
-_LINE_BREAK = "\v"  # stands for <br> until the block is complete; text itself has its white space folded
+MAX_LOOSE_FIGURE_BLOCKS = 8  # a <div> whose class speaks of images is a figure up to this size, above it a region
 MAX_GLYPH_SIDE = 32  # pixels; an image declared smaller on both sides is an icon inside a sentence
-
-
-@dataclass(slots=True)
-class Block:
-    """A unit of reading. link_chars: how many characters of `text` stand in links; image: for kind "image"."""
-
-    kind: BlockKind
-    text: str
-    container: int
-    link_chars: int = 0
-    image: ImageNode | None = None
-
-
-@dataclass(slots=True)
-class Container:
-    """An element that holds blocks. parent: position in `Page.containers`, -1 for the root; names: class and id."""
-
-    parent: int
-    tag: str
-    names: str = ""
-    role: str = ""
-    is_hidden: bool = False
-
-
-@dataclass(slots=True)
-class Page:
-    """What a walk finds: blocks in reading order, the containers they stand in (a parent before its children)."""
-
-    blocks: list[Block] = field(default_factory=list)
-    containers: list[Container] = field(default_factory=lambda: [Container(parent=-1, tag="html")])
 
 
 @dataclass(slots=True)
@@ -77,9 +44,9 @@ class _Open:
     is_noscript: bool = False
 
 
-def walk(root: Any, base_url: str) -> Page:
-    """Return the blocks below `root` (a selectolax node); base_url: what image addresses stand against."""
-    walker = _Walker(base_url)
+def walk(root: Any, base_url: str, is_stored: Callable[[str], bool] | None = None) -> Page:
+    """Return the blocks below `root` (a selectolax node); base_url, is_stored: as `image_url` takes them."""
+    walker = _Walker(base_url, is_stored)
     node, opened = root, [_Open(tag="")]
     while True:
         entered = walker.enter(node)
@@ -102,8 +69,9 @@ def walk(root: Any, base_url: str) -> Page:
 class _Walker:
     """The state of one walk: the text of the block being read, and what is open around it."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, is_stored: Callable[[str], bool] | None) -> None:
         self.page = Page()
+        self.is_stored = is_stored
         self.base_url = base_url
         self.parts: list[str] = []
         self.link_chars = 0
@@ -114,7 +82,8 @@ class _Walker:
         self.marker = ""
         self.figures = 0
         self.sources: list[Attributes] = []
-        self.lazy_image_at = -1  # position after a lazy image: a <noscript> here repeats it
+        self.is_last_image_full = False  # its address is the one that a script would load
+        self.outer_container = 0  # what holds the outermost open <noscript>
         self.seen_urls: set[str] = set()
 
     def enter(self, node: Any) -> _Open | None:
@@ -126,7 +95,7 @@ class _Walker:
         if tag in UNREAD:
             return None
         if tag == "br":
-            self.parts.append(_LINE_BREAK)
+            self.parts.append(LINE_BREAK)
             return None
         if tag in ("img", "amp-img", "image"):
             self.image(node.attributes)
@@ -150,6 +119,7 @@ class _Walker:
         names = f"{attributes.get('class') or ''} {attributes.get('id') or ''}" if attributes else ""
         opened = _Open(tag, kind=BLOCK_KINDS.get(tag), is_container=tag in CONTAINERS)
         opened.is_block = tag not in CELLS
+        outer = self.container
         if opened.is_block:
             self.flush()
         if opened.is_container or (attributes and _is_hidden(attributes)):
@@ -159,6 +129,7 @@ class _Walker:
             self.page.containers.append(Container(self.container, tag, names, role, hidden))
             self.container = len(self.page.containers) - 1
         if tag == "noscript":
+            self.outer_container = self.outer_container if self.noscripts else outer
             self.noscripts += 1
             opened.is_noscript = True
         if tag == "figure" or (tag == "div" and names and FIGURE_CLASS.search(names)):
@@ -187,7 +158,9 @@ class _Walker:
             self.noscripts -= 1
         if opened.figure_start is not None:
             self.figures -= 1
-            _place_captions(self.page.blocks, opened.figure_start)
+            size = len(self.page.blocks) - opened.figure_start
+            if opened.tag == "figure" or size <= MAX_LOOSE_FIGURE_BLOCKS:
+                place_captions(self.page.blocks, opened.figure_start)
         if opened.is_container:
             self.container = self.page.containers[self.container].parent
 
@@ -211,7 +184,7 @@ class _Walker:
         kind = self.kinds[-1]
         joined = "".join(self.parts)
         self.parts.clear()
-        texts = [_code(joined)] if kind == "code" else _paragraphs(joined, is_row=kind == "row")
+        texts = [code(joined)] if kind == "code" else paragraphs(joined, is_row=kind == "row")
         for text in texts:
             if text:
                 self.page.blocks.append(Block(kind, self.marker + text, self.container, self.link_chars))
@@ -222,51 +195,36 @@ class _Walker:
         """Take an image, unless it is a glyph, a tracking pixel, or the copy of one that a script loads."""
         sources, self.sources = self.sources, []
         width, height = pixels(attributes.get("width")), pixels(attributes.get("height"))
-        if _is_glyph(attributes, width, height):
+        if _is_glyph(attributes, width, height) or _is_hidden(attributes):
             return
-        url = image_url(attributes, sources, self.base_url)
-        if self.noscripts and (url in self.seen_urls or self.lazy_image_at == len(self.page.blocks)):
-            return
+        url = image_url(attributes, sources, self.base_url, self.is_stored)
         if url is None:
             return
         self.flush()
+        blocks = self.page.blocks
+        image = ImageNode(url=url, alt=clean(attributes.get("alt") or ""), width=width, height=height)
+        block = Block("image", "", self.outer_container if self.noscripts else self.container, image=image)
+        if self.noscripts and (beside := self._image_beside(block.container)) is not None:
+            # The copy for readers without scripts of the image right before it, which may be but a preview.
+            if not self.is_last_image_full:
+                blocks[-1].image = replace(beside, url=url)
+            return
+        if self.noscripts and url in self.seen_urls:
+            return
         self.seen_urls.add(url)
-        alt = clean(attributes.get("alt") or "")
-        image = ImageNode(url=url, alt=alt, width=width, height=height)
-        self.page.blocks.append(Block("image", "", self.container, image=image))
-        if is_lazy(attributes):
-            self.lazy_image_at = len(self.page.blocks)
+        blocks.append(block)
+        self.is_last_image_full = names_full_size(attributes) or bool(sources)
 
-
-def clean(text: str) -> str:
-    """Return text with white space folded, control and invisible characters removed, in Unicode form NFC."""
-    if not text.isprintable():
-        text = _CONTROL.sub("", text.replace("\t", " ").replace("\n", " ").replace("\r", " ").replace("\v", " "))
-    text = " ".join(text.split())
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
-
-
-def _paragraphs(text: str, *, is_row: bool) -> list[str]:
-    """Split at two or more <br>; one <br> stays a line break."""
-    if is_row:
-        text = text.replace(_LINE_BREAK, " ")
-        cells = [clean(cell) for cell in text.split(CELL)]
-        return [CELL.join(cells).strip(" |") if any(cells) else ""]
-    if _LINE_BREAK not in text:
-        return [clean(text)]
-    paragraphs: list[list[str]] = [[]]
-    for line in map(clean, text.split(_LINE_BREAK)):
-        if line:
-            paragraphs[-1].append(line)
-        elif paragraphs[-1]:
-            paragraphs.append([])
-    return ["\n".join(lines) for lines in paragraphs]
-
-
-def _code(text: str) -> str:
-    lines = text.replace(_LINE_BREAK, "\n").replace("\r\n", "\n").expandtabs(4).split("\n")
-    lines = [_CONTROL.sub("", line).rstrip() for line in lines]
-    return unicodedata.normalize("NFC", "\n".join(lines).strip("\n"))
+    def _image_beside(self, container: int) -> ImageNode | None:
+        """Return the image that is the last block, where it stands in `container` or at most two wrappers deeper."""
+        if not self.page.blocks or self.page.blocks[-1].image is None:
+            return None
+        above = self.page.blocks[-1].container
+        for _ in range(3):
+            if above == container:
+                return self.page.blocks[-1].image
+            above = self.page.containers[above].parent if above > 0 else container
+        return None
 
 
 def _is_hidden(attributes: Attributes) -> bool:
@@ -282,25 +240,3 @@ def _is_glyph(attributes: Attributes, width: int | None, height: int | None) -> 
     if width and height and max(width, height) <= MAX_GLYPH_SIDE:
         return True
     return GLYPH_CLASS.search(attributes.get("class") or "") is not None
-
-
-def _place_captions(blocks: list[Block], start: int) -> None:
-    """Put the captions of a figure (blocks from `start`) right after its last image, and note them on its images."""
-    figure = blocks[start:]
-    captions = [block for block in figure if block.kind == "caption"]
-    images = [block for block in figure if block.kind == "image"]
-    if not captions or not images:
-        return
-    caption = clean(" ".join(block.text for block in captions))
-    for block in images:
-        if block.image is not None and not block.image.caption:
-            block.image = ImageNode(
-                url=block.image.url,
-                alt=block.image.alt,
-                caption=caption,
-                width=block.image.width,
-                height=block.image.height,
-            )
-    rest = [block for block in figure if block.kind != "caption"]
-    last = max(at for at, block in enumerate(rest) if block.kind == "image")
-    blocks[start:] = [*rest[: last + 1], *captions, *rest[last + 1 :]]

@@ -10,7 +10,7 @@ _READ_BYTES = 1 << 16
 _STEP_BYTES = 1 << 18  # most that one read yields: a decompression bomb costs time, never memory
 
 
-class DamagedStream(Exception):
+class DamagedStreamError(Exception):
     """The compressed bytes are broken or end early. offset: of the gzip member, in the file as stored."""
 
     def __init__(self, offset: int, detail: str) -> None:
@@ -31,10 +31,11 @@ class GzipMembers:
         self._next = offset  # offset of the first pending byte
         self._inflater: zlib._Decompress | None = None
         self.member = offset
+        self._is_first = False
         self.begins_member = False
 
     def read(self) -> bytes:
-        """Return the next bytes of one member, b"" at the end of the file. Raises DamagedStream.
+        """Return the next bytes of one member, b"" at the end of the file. Raises DamagedStreamError.
 
         `begins_member` then says whether they are its first.
         """
@@ -53,7 +54,7 @@ class GzipMembers:
         try:
             out = self._inflater.decompress(self._pending, _STEP_BYTES)
         except zlib.error as error:
-            raise DamagedStream(self.member, f"gzip member is broken ({error})") from None
+            raise DamagedStreamError(self.member, f"gzip member is broken ({error})") from None
         rest = self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail
         self._next += len(self._pending) - len(rest)
         self._pending = rest
@@ -68,7 +69,7 @@ class GzipMembers:
         if not self._pending.startswith(MAGIC):
             if not self._pending.strip(b"\0\r\n") and not self._file.read(1):
                 return False  # padding after the last member
-            raise DamagedStream(self._next, f"{self._pending[:8]!r} where a gzip member should begin")
+            raise DamagedStreamError(self._next, f"{self._pending[:8]!r} where a gzip member should begin")
         self.member = self._next
         self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
         self._is_first = True
@@ -78,7 +79,7 @@ class GzipMembers:
         if self._inflater is None:
             return b""
         self._inflater = None
-        raise DamagedStream(self.member, "gzip member is cut short by the end of the file")
+        raise DamagedStreamError(self.member, "gzip member is cut short by the end of the file")
 
 
 def find_member(file: BinaryIO, offset: int) -> int:

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import brotli
+import brotli  # type: ignore[import-untyped]  # ships no types
 
 from pipelines.archives.records import Record, parse_header_lines
 
@@ -18,11 +18,11 @@ _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]{0,1024})?\
 _STEP_BYTES = 1 << 16
 
 
-class BodyTooLarge(Exception):
+class BodyTooLargeError(Exception):
     """The decoded body is over the limit."""
 
 
-class DamagedBody(Exception):
+class DamagedBodyError(Exception):
     """The body cannot be decoded; the message says why."""
 
 
@@ -69,7 +69,7 @@ def decoded_body(message: HttpMessage, max_bytes: int) -> bytes:
 
     Headers that the body contradicts are passed over (Common Crawl keeps `chunked` and `gzip` on bodies it has
     already decoded), and a body that merely ends early gives what it holds, as a browser shows it. Raises
-    BodyTooLarge over the limit, DamagedBody where an encoding is unknown or broken.
+    BodyTooLargeError over the limit, DamagedBodyError where an encoding is unknown or broken.
     """
     body = message.body
     if "chunked" in message.headers.get("transfer-encoding", "").lower():
@@ -78,7 +78,7 @@ def decoded_body(message: HttpMessage, max_bytes: int) -> bytes:
     for encoding in reversed(encodings):
         body = _decode(body, encoding, max_bytes)
     if len(body) > max_bytes:
-        raise BodyTooLarge
+        raise BodyTooLargeError
     return body
 
 
@@ -97,7 +97,7 @@ def _join_chunks(body: bytes) -> bytes:
         at += 2 if ends == b"\r\n" else 1 if ends[:1] == b"\n" else 0
     if not parts:
         return body  # already joined
-    raise DamagedBody(f"broken chunk size {body[at : at + 12]!r} at byte {at} of the body")
+    raise DamagedBodyError(f"broken chunk size {body[at : at + 12]!r} at byte {at} of the body")
 
 
 def _decode(body: bytes, encoding: str, max_bytes: int) -> bytes:
@@ -114,7 +114,7 @@ def _decode(body: bytes, encoding: str, max_bytes: int) -> bytes:
         return body
     if _looks_like_text(body):
         return body  # a made-up encoding over plain text: nothing to undo
-    raise DamagedBody(f"content encoding {encoding!r} is not known")
+    raise DamagedBodyError(f"content encoding {encoding!r} is not known")
 
 
 def _inflate(body: bytes, wbits: int, max_bytes: int) -> bytes:
@@ -122,9 +122,9 @@ def _inflate(body: bytes, wbits: int, max_bytes: int) -> bytes:
     try:
         out = inflater.decompress(body, max_bytes + 1)
     except zlib.error as error:
-        raise DamagedBody(f"content encoding is broken ({error})") from None
+        raise DamagedBodyError(f"content encoding is broken ({error})") from None
     if len(out) > max_bytes:
-        raise BodyTooLarge
+        raise BodyTooLargeError
     return out
 
 
@@ -140,10 +140,10 @@ def _unbrotli(body: bytes, max_bytes: int) -> bytes:
                 size += len(part)
                 parts.append(part)
                 if size > max_bytes:
-                    raise BodyTooLarge
+                    raise BodyTooLargeError
                 part = decoder.process(b"", output_buffer_limit=_STEP_BYTES)
     except brotli.error as error:
-        raise DamagedBody(f"content encoding is broken (brotli: {error})") from None
+        raise DamagedBodyError(f"content encoding is broken (brotli: {error})") from None
     return b"".join(parts)
 
 

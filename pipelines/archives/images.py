@@ -11,8 +11,8 @@ from urllib.parse import urljoin
 from pipelines.archives.files import read_archive
 from pipelines.archives.http_message import (
     MAX_HTTP_HEADER_BYTES,
-    BodyTooLarge,
-    DamagedBody,
+    BodyTooLargeError,
+    DamagedBodyError,
     HttpMessage,
     decoded_body,
     http_message,
@@ -33,7 +33,7 @@ Place = tuple[str, int]
 
 
 @dataclass(slots=True)
-class _Index:
+class ImageIndex:
     """What one walk over an archive's headers tells. The first capture of a URL stands for it."""
 
     payloads: dict[str, Place] = field(default_factory=dict)  # by URL, and by URL key
@@ -55,6 +55,10 @@ class _Index:
             if digest := record.headers.get("warc-payload-digest"):
                 self.digests.setdefault(digest, place)
 
+    def holds(self, url: str) -> bool:
+        """Say whether the archive answers `url` with what may be an image."""
+        return self.place(url) is not None
+
     def place(self, url: str) -> Place | None:
         """Return where the image for `url` stands, or None."""
         for _ in range(MAX_REDIRECTS + 1):
@@ -71,6 +75,15 @@ class _Index:
         return None
 
 
+def image_index(file: BinaryIO, name: str) -> ImageIndex:
+    """Return where the images of an archive stand: one walk over its headers. Raises SourceError as read_archive."""
+    index = ImageIndex()
+    for dump, record in read_archive(file, name, _keep_headers):
+        if isinstance(record, Record) and record.kind in _PAYLOAD_KINDS:
+            index.add((dump, record.offset), record)
+    return index
+
+
 def archive_images(
     open_file: Callable[[], BinaryIO], name: str, urls: Collection[str], max_image_bytes: int
 ) -> Iterator[tuple[str, bytes]]:
@@ -79,10 +92,7 @@ def archive_images(
     An exact URL goes before one that only has the same `url_key`. Two walks over the file: one over headers, one
     for the bytes. An image that is damaged or over `max_image_bytes` is passed over, with a log line.
     """
-    index = _Index()
-    for dump, record in read_archive(open_file(), name, _keep_headers):
-        if isinstance(record, Record) and record.kind in _PAYLOAD_KINDS:
-            index.add((dump, record.offset), record)
+    index = image_index(open_file(), name)
     wanted: dict[Place, list[str]] = {}
     for url in urls:
         if (place := index.place(url)) is not None:
@@ -113,10 +123,10 @@ def _image(record: Record, max_bytes: int) -> bytes | None:
     try:
         if record.is_whole:
             return decoded_body(message, max_bytes)
-    except DamagedBody as damage:
+    except DamagedBodyError as damage:
         logger.info("image url=%s offset=%d: %s", record.url, record.offset, damage)
         return None
-    except BodyTooLarge:
+    except BodyTooLargeError:
         pass
     logger.info("image url=%s offset=%d: over %d bytes", record.url, record.offset, max_bytes)
     return None

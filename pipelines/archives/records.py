@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import BinaryIO
 
-from pipelines.archives.gzip_members import DamagedStream
+from pipelines.archives.gzip_members import DamagedStreamError
 from pipelines.archives.stream import ArchiveStream
 
 MAX_HEADER_BYTES = 1 << 16  # of one record; Apache's and nginx's limits on HTTP headers are below it too
@@ -62,7 +62,7 @@ class _Head:
     is_loose: bool = False  # an ARC's own description, whose declared length is often wrong
 
 
-class _BadHead(Exception):
+class _BadHeadError(Exception):
     """A record's header cannot be used; the message says why, url names the record."""
 
     def __init__(self, message: str, url: str = "") -> None:
@@ -93,9 +93,9 @@ def read_records(file: BinaryIO, keep: Callable[[str, str], int]) -> Iterator[Re
             head = _read_head(stream)
             stream.raise_damage()
             yield from _read_body(stream, offset, head, keep(head.kind, head.url))
-        except _BadHead as bad:
+        except _BadHeadError as bad:
             yield Damage(offset=offset, detail=str(bad), url=bad.url)
-        except DamagedStream as damage:
+        except DamagedStreamError as damage:
             yield Damage(offset=damage.offset, detail=damage.detail, url=head.url if head else "")
             stream.skip_damage(damage)
 
@@ -163,13 +163,13 @@ def _warc_head(stream: ArchiveStream) -> _Head:
     while (line := stream.readline(MAX_HEADER_BYTES)).strip():
         size += len(line)
         if size > MAX_HEADER_BYTES:
-            raise _BadHead(f"record header over {MAX_HEADER_BYTES} bytes")
+            raise _BadHeadError(f"record header over {MAX_HEADER_BYTES} bytes")
         lines.append(line)
     headers = parse_header_lines(lines)
     url = headers.get("warc-target-uri", "").strip("<> ")
     length = headers.get("content-length", "")
     if not length.isascii() or not length.isdigit():
-        raise _BadHead(f"Content-Length {length!r}: expected a number", url)
+        raise _BadHeadError(f"Content-Length {length!r}: expected a number", url)
     date = headers.get("warc-date", "")
     return _Head(
         kind=headers.get("warc-type", "").lower(),
@@ -184,11 +184,11 @@ def _warc_head(stream: ArchiveStream) -> _Head:
 def _arc_head(line: bytes) -> _Head:
     match = _ARC_LINE.match(line)
     if match is None:
-        raise _BadHead(f"ARC record line {line[:80]!r}: expected URL, address, date, type and length")
+        raise _BadHeadError(f"ARC record line {line[:80]!r}: expected URL, address, date, type and length")
     url, length = match[1].decode("utf-8", "replace"), match[5]
     is_description = url.startswith("filedesc:")
     if not length.isdigit():
-        raise _BadHead(f"Archive-length {length.decode('ascii', 'replace')!r}: expected a number", url)
+        raise _BadHeadError(f"Archive-length {length.decode('ascii', 'replace')!r}: expected a number", url)
     return _Head(
         kind="warcinfo" if is_description else "response",
         url=url,

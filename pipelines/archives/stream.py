@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import BinaryIO
 
-from pipelines.archives.gzip_members import MAGIC, DamagedStream, GzipMembers, find_member
+from pipelines.archives.gzip_members import MAGIC, DamagedStreamError, GzipMembers, find_member
 
 RECORD_START = re.compile(
     rb"WARC/\d\.\d{1,2}[ \t]*\r?\n"
@@ -44,7 +44,7 @@ class ArchiveStream:
         self._before = 0  # position of the buffer's first byte
         self._is_at_end = False
         self._rewound = 0
-        self._damage: DamagedStream | None = None
+        self._damage: DamagedStreamError | None = None
 
     @property
     def position(self) -> int:
@@ -119,11 +119,11 @@ class ArchiveStream:
         return True
 
     def raise_damage(self) -> None:
-        """Raise DamagedStream where the next byte is missing because the compressed bytes are broken."""
+        """Raise DamagedStreamError where the next byte is missing because the compressed bytes are broken."""
         if self._damage is not None and self._at >= len(self._buffer):
             raise self._damage
 
-    def skip_damage(self, damage: DamagedStream) -> None:
+    def skip_damage(self, damage: DamagedStreamError) -> None:
         """Move to the next gzip member that begins with a record, or to the end."""
         begin = self.position
         found = find_member(self._file, damage.offset + 1)
@@ -166,7 +166,7 @@ class ArchiveStream:
         more = b""
         try:
             more = self._file.read(_READ_BYTES) if self._members is None else self._members.read()
-        except DamagedStream as damage:
+        except DamagedStreamError as damage:
             self._damage = damage
         if not more:
             self._is_at_end = True

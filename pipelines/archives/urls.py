@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from urllib.parse import quote, urlsplit
 
 _ESCAPE = re.compile(r"%([0-9a-fA-F]{2})")
@@ -23,10 +24,8 @@ def url_key(url: str) -> str:
         return url
     if parts.scheme not in ("http", "https") or not host:
         return url
-    try:
+    with suppress(UnicodeError):
         host = host.encode("idna").decode("ascii") if not host.isascii() else host
-    except UnicodeError:
-        pass
     at_port = f":{port}" if port is not None and port not in (80, 443) else ""
     query = f"?{_normal(parts.query)}" if parts.query else ""
     return f"//{host}{at_port}{_normal(parts.path) or '/'}{query}"

@@ -7,17 +7,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from infimm_data.document import Document, Origin, new_document
+from infimm_data.document import Document, new_document
 from pipelines.archives.files import list_files, open_archive, read_archive
 from pipelines.archives.http_message import (
     MAX_HTTP_HEADER_BYTES,
-    BodyTooLarge,
-    DamagedBody,
+    BodyTooLargeError,
+    DamagedBodyError,
     HttpMessage,
     decoded_body,
     http_message,
 )
-from pipelines.archives.images import archive_images
+from pipelines.archives.images import ImageIndex, archive_images, image_index
 from pipelines.archives.records import Damage, Record
 from pipelines.extract import extract_html
 from pipelines.html_images import decode_data_uri
@@ -56,13 +56,17 @@ class WebArchive:
         """Yield a document for each 2xx HTML page; for every other response, resource, revisit: a Skipped.
 
         Image responses are neither: they are reached through `images`. Requests, metadata and the archive's own
-        descriptions are no pages and are passed over. Raises SourceError where the file holds no record at all.
+        descriptions are no pages and are passed over. Of an image's several addresses on a page the one that the
+        archive holds is taken; that costs a first walk over the archive's headers. Raises SourceError where the
+        file holds no record at all.
         """
         with open_archive(item.path) as file:
+            index = image_index(file, item.name)
+            file.seek(0)
             for dump, record in read_archive(file, item.name, self._keep):
                 if isinstance(record, Damage):
                     yield Skipped(reason="damaged_record", offset=record.offset, url=record.url, detail=record.detail)
-                elif record.kind in _COUNTED and (answer := self._page(record, dump)) is not None:
+                elif record.kind in _COUNTED and (answer := self._page(record, dump, index)) is not None:
                     yield answer
 
     def images(self, item: WorkItem, urls: Collection[str]) -> Iterator[tuple[str, bytes]]:
@@ -88,37 +92,35 @@ class WebArchive:
     def _keep(self, kind: str, url: str) -> int:
         return self.max_page_bytes + MAX_HTTP_HEADER_BYTES if kind in _COUNTED else 0
 
-    def _page(self, record: Record, dump: str) -> Document | Skipped | None:
+    def _page(self, record: Record, dump: str, index: ImageIndex) -> Document | Skipped | None:
         message = http_message(record)
         reason, detail = _refusal(record, message)
         if reason == "image":
             return None
         if not reason:
-            answer = self._document(record, message, dump)
+            answer = self._document(record, message, index)
             if isinstance(answer, Document):
-                return answer
+                origin = replace(answer.origin, dump=dump, offset=record.offset, date=record.date)
+                return new_document(answer.nodes, origin)
             reason, detail = answer
         return Skipped(reason=reason, offset=record.offset, url=record.url, detail=detail)
 
-    def _document(self, record: Record, message: HttpMessage, dump: str) -> Document | tuple[str, str]:
+    def _document(self, record: Record, message: HttpMessage, index: ImageIndex) -> Document | tuple[str, str]:
         too_large = f"over {self.max_page_bytes} bytes"
         if not record.is_whole:
             return "page_too_large", too_large
         try:
             html = decoded_body(message, self.max_page_bytes)
-        except BodyTooLarge:
+        except BodyTooLargeError:
             return "page_too_large", too_large
-        except DamagedBody as damage:
+        except DamagedBodyError as damage:
             return "damaged_record", str(damage)
         if not _is_html(message, html):
             return "not_html", f"no Content-Type, and the body begins with {html[:16]!r}"
         if (hazard := parsing_hazard(html, self.max_depth)) is not None:
             return hazard, f"limit {self.max_depth}"
-        document = extract_html(html, record.url, charset=message.charset)
-        if document is None:
-            return "no_content", ""
-        origin = replace(document.origin, dump=dump, offset=record.offset, date=record.date)
-        return new_document(document.nodes, origin)
+        document = extract_html(html, record.url, charset=message.charset, is_stored=index.holds)
+        return ("no_content", "") if document is None else document
 
 
 def _refusal(record: Record, message: HttpMessage) -> tuple[str, str]:

@@ -38,7 +38,7 @@ class ImageDuplicate:
     """
 
     level: ClassVar[Level] = "image"
-    distance: int = 4
+    distance: int = 6
     max_documents: int | None = 10
     max_repeat: int | None = 0
 

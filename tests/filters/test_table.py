@@ -1,0 +1,197 @@
+"""Every filter of the table at once: what holds for one holds for all, the next one included."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+from filters.table import FILTERS
+from infimm_data.document import Document, ImageNode, TextNode
+from infimm_data.errors import ConfigError
+from infimm_data.rules import (
+    AtLeast,
+    AtMost,
+    FirstOfGroup,
+    GroupsDocuments,
+    GroupsImages,
+    MeasuresDocument,
+    MeasuresImageNode,
+    OneOf,
+    ScoresPairs,
+)
+
+EVERY = pytest.mark.parametrize("name", FILTERS)
+IMAGE = ImageNode(url="https://example.org/photo.jpg")
+DOCUMENTS = {
+    "nothing": Document(id="0", nodes=()),
+    "an empty text": Document(id="1", nodes=(TextNode(text=""),)),
+    "blanks": Document(id="2", nodes=(TextNode(text=" \n\t \n\n "), TextNode(text="\x00"))),
+    "images only": Document(id="3", nodes=(IMAGE, IMAGE)),
+    "one word": Document(id="4", nodes=(TextNode(text="word"),)),
+    "half a surrogate": Document(id="5", nodes=(TextNode(text="broken \ud83d text in a page of some words"),)),
+    "a page": Document(id="6", nodes=(TextNode(text="A lighthouse on a rock. " * 9), IMAGE, TextNode(text="End."))),
+}
+NODES = {
+    "no URL": ImageNode(url=""),
+    "no URL at all": ImageNode(url="http://[broken"),
+    "data": ImageNode(url="data:image/png;base64,logo/icon"),
+    "plain": IMAGE,
+    "declared": ImageNode(url="HTTPS://example.org/A.JPG", width=10, height=20),
+}
+# What other passes supply, see the contract in infimm_data.rules and the passes.
+SUPPLIED = {
+    *("status", "width", "height", "short_side", "aspect", "size_bytes", "format", "sha256", "phash"),
+    *("images_kept", "image_documents", "image_repeat"),
+    *(f"{name}_group" for name in FILTERS),
+}
+
+
+def bound_fields(name: str) -> list[str]:
+    return [f.name for f in dataclasses.fields(FILTERS[name]) if f.name.startswith(("min_", "max_"))]
+
+
+def with_only(name: str, field: str, value: float | None) -> Any:
+    """The filter with one bound set and all others off."""
+    return FILTERS[name](**{**dict.fromkeys(bound_fields(name)), field: value})
+
+
+def measured_keys(filter_: Any) -> set[str]:
+    keys: set[str] = set()
+    if isinstance(filter_, MeasuresDocument):
+        keys |= set(filter_.measure(DOCUMENTS["a page"]))
+    if isinstance(filter_, MeasuresImageNode):
+        keys |= set(filter_.measure_node(IMAGE))
+    if isinstance(filter_, ScoresPairs):
+        keys |= {"clip_score", "clip_best_text"}
+    return keys
+
+
+@EVERY
+def test_its_defaults_construct_and_survive_the_way_to_a_worker(name: str) -> None:
+    made = FILTERS[name]()
+    assert pickle.loads(pickle.dumps(made)) == made
+    assert made.level in ("document", "image")
+
+
+@EVERY
+def test_it_is_frozen_and_takes_keywords_only(name: str) -> None:
+    made = FILTERS[name]()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.level = "image"
+    with pytest.raises(TypeError):
+        FILTERS[name](1)
+
+
+@EVERY
+def test_its_reasons_are_unique_slugs(name: str) -> None:
+    settings = {field: 1 for field in bound_fields(name)}
+    reasons = [rule.reason for rule in FILTERS[name](**settings).rules()]
+    assert reasons
+    assert len(set(reasons)) == len(reasons)
+    assert all(reason and reason.replace("_", "").isalnum() and reason == reason.lower() for reason in reasons)
+
+
+def test_no_two_filters_share_a_reason_or_a_measure() -> None:
+    reasons = [rule.reason for name in FILTERS for rule in FILTERS[name](**{f: 1 for f in bound_fields(name)}).rules()]
+    measures = [key for cls in FILTERS.values() for key in measured_keys(cls())]
+    assert len(set(reasons)) == len(reasons)
+    assert len(set(measures)) == len(measures)
+    assert not SUPPLIED & set(measures)
+
+
+@EVERY
+def test_its_rules_read_only_what_is_measured_or_supplied(name: str) -> None:
+    made = FILTERS[name](**{field: 1 for field in bound_fields(name)})
+    assert {rule.measure for rule in made.rules()} <= measured_keys(made) | SUPPLIED
+
+
+@EVERY
+@pytest.mark.parametrize("kind", DOCUMENTS)
+def test_it_measures_the_same_keys_of_every_document(name: str, kind: str) -> None:
+    made = FILTERS[name]()
+    if not isinstance(made, MeasuresDocument):
+        assert isinstance(made, MeasuresImageNode | GroupsDocuments | GroupsImages | ScoresPairs) or made.rules()
+        return
+    measured = made.measure(DOCUMENTS[kind])
+    assert set(measured) == measured_keys(made)
+    for value in measured.values():
+        assert value is None or isinstance(value, str) or np.isfinite(value)
+
+
+@EVERY
+@pytest.mark.parametrize("kind", NODES)
+def test_it_measures_the_same_keys_of_every_image_node(name: str, kind: str) -> None:
+    made = FILTERS[name]()
+    if isinstance(made, MeasuresImageNode):
+        assert set(made.measure_node(NODES[kind])) == measured_keys(made)
+
+
+@EVERY
+@pytest.mark.parametrize("kind", DOCUMENTS)
+def test_it_signs_every_document(name: str, kind: str) -> None:
+    made = FILTERS[name]()
+    if isinstance(made, GroupsDocuments):
+        signature = made.signature(DOCUMENTS[kind])
+        assert isinstance(signature, bytes)
+        assert (signature == b"") == (kind in ("nothing", "an empty text", "blanks", "images only"))
+        assert made.group([signature, b"", signature]).tolist() in ([0, 1, 0], [0, 1, 2])
+
+
+@EVERY
+def test_it_groups_nothing_into_nothing(name: str) -> None:
+    made = FILTERS[name]()
+    if isinstance(made, GroupsDocuments):
+        assert made.group([]).tolist() == []
+    if isinstance(made, GroupsImages):
+        assert made.group_hashes(np.zeros(0, dtype=np.uint64)).tolist() == []
+
+
+@EVERY
+def test_a_value_at_the_bound_passes_and_one_beyond_does_not(name: str) -> None:
+    for field in bound_fields(name):
+        asked = [rule for rule in with_only(name, field, 1).rules() if isinstance(rule, AtLeast | AtMost)]
+        assert asked, f"{field}=1 adds no rule"
+        for rule in asked:
+            passing = [False, True, True] if field.startswith("min_") else [True, True, False]
+            assert rule.passes(np.array([0.999, 1.0, 1.001])).tolist() == passing
+
+
+@EVERY
+def test_zero_is_a_bound_and_none_is_off(name: str) -> None:
+    for field in bound_fields(name):
+        off = with_only(name, field, None).rules()
+        added = [rule for rule in with_only(name, field, 0).rules() if rule not in off]
+        assert added, f"{field}=0 adds no rule"
+        assert all(rule.bound == 0 for rule in added)
+
+
+@EVERY
+def test_bounds_that_cross_or_are_no_number_are_a_config_error(name: str) -> None:
+    for field in bound_fields(name):
+        with pytest.raises(ConfigError, match=f"{field} is not a number"):
+            FILTERS[name](**{field: float("nan")})
+        high = field.replace("min_", "max_")
+        if field.startswith("min_") and high in bound_fields(name):
+            with pytest.raises(ConfigError, match=f"{field} is 2, above {high} 1"):
+                FILTERS[name](**{field: 2, high: 1})
+
+
+@EVERY
+def test_what_was_not_measured_passes_no_rule_but_an_optional_one(name: str) -> None:
+    for rule in FILTERS[name](**{field: 1 for field in bound_fields(name)}).rules():
+        if isinstance(rule, AtLeast | AtMost):
+            assert rule.passes(np.array([np.nan])).tolist() == [getattr(rule, "or_unknown", False)]
+        if isinstance(rule, OneOf):
+            assert rule.passes(np.array([None], dtype=object)).tolist() == [False]
+        if isinstance(rule, FirstOfGroup):
+            assert rule.bound is None
+
+
+def test_every_name_is_the_name_of_its_file() -> None:
+    for name, cls in FILTERS.items():
+        assert cls.__module__ == f"filters.{name}"
+        assert cls.__name__ == "".join(part.title() for part in name.split("_"))

@@ -23,10 +23,7 @@ def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.opti
         {"params": [p for p in trainable if id(p) in decayed], "weight_decay": settings.weight_decay},
         {"params": [p for p in trainable if id(p) not in decayed], "weight_decay": 0.0},
     ]
-    is_fused = any(p.is_cuda for p in trainable)
-    return torch.optim.AdamW(
-        groups, lr=settings.learning_rate, betas=settings.betas, eps=settings.eps, fused=is_fused or None
-    )
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, eps=settings.eps, fused=True)
 
 
 def learning_rate(step: int, steps: int, settings: OptimizerSettings) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -23,8 +24,29 @@ _LOCAL = "local-dir:"
 log = logging.getLogger(__name__)
 
 
+class ClipTokens(nn.Module):
+    """The tokens of an open_clip image encoder: its own VisionTransformer, or a timm trunk."""
+
+    def __init__(self, visual: nn.Module) -> None:
+        """visual: `visual` of an open_clip model."""
+        super().__init__()
+        self.visual = visual
+
+    def forward(self, images_NCHW: Float[Tensor, "N C H W"]) -> Float[Tensor, "N P V"]:
+        """Return prefix and patch tokens of the last block."""
+        out = cast(Any, self.visual).forward_intermediates(
+            images_NCHW,
+            indices=1,
+            normalize_intermediates=False,
+            intermediates_only=True,
+            output_fmt="NLC",
+            output_extra_tokens=True,
+        )
+        return torch.cat([out["image_intermediates_prefix"][-1], out["image_intermediates"][-1]], dim=1)
+
+
 class VisionTower(nn.Module):
-    """Wraps `visual` of an open_clip model (its own VisionTransformer, or a timm trunk).
+    """Normalises pixels and runs a frozen encoder on them.
 
     image_side: H and W of its input in pixels; width: V of its tokens.
     """
@@ -32,17 +54,15 @@ class VisionTower(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, visual: nn.Module, *, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-        """visual: has `forward_intermediates` as open_clip defines it; mean, std: of channels scaled to 0..1."""
+    def __init__(
+        self, encoder: nn.Module, *, image_side: int, width: int, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
+        """encoder: [N, 3, H, W] floats -> [N, P, V]; mean, std: of channels scaled to 0..1."""
         super().__init__()
-        self.visual = visual.eval().requires_grad_(False)
+        self.encoder = encoder.eval().requires_grad_(False)
+        self.image_side, self.width = image_side, width
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
-        height, width = cast(Any, visual).image_size
-        if height != width:
-            raise ConfigError(f"vision tower of {height} x {width} pixels: expected a square input")
-        self.image_side = int(height)
-        self.width = int(self(torch.zeros(1, 3, height, width, dtype=torch.uint8)).shape[-1])
 
     def train(self, mode: bool = True) -> VisionTower:
         """Stay in evaluation mode: the tower never trains."""
@@ -54,21 +74,12 @@ class VisionTower(nn.Module):
         """Return the tokens of each image: uint8 is scaled and normalised, floats are taken as they are."""
         if images_NCHW.dtype == torch.uint8:
             images_NCHW = (images_NCHW.to(self.mean.dtype) / 255 - self.mean) / self.std
-        out = cast(Any, self.visual).forward_intermediates(
-            images_NCHW,
-            indices=1,
-            normalize_intermediates=False,
-            intermediates_only=True,
-            output_fmt="NLC",
-            output_extra_tokens=True,
-        )
-        prefix, patches = out["image_intermediates_prefix"][-1], out["image_intermediates"][-1]
-        return torch.cat([prefix, patches], dim=1)
+        return cast(Tensor, self.encoder(images_NCHW))
 
     def fingerprint(self) -> str:
         """Return 16 hex digits over the weights: a checkpoint without the tower names which one it needs."""
         digest = hashlib.blake2b(digest_size=8)
-        for name, tensor in sorted(self.visual.state_dict().items()):
+        for name, tensor in sorted(self.encoder.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
@@ -92,5 +103,10 @@ def load_vision(settings: VisionSettings) -> VisionTower:
         )
     except (OSError, RuntimeError, ValueError) as error:
         raise ConfigError(f"vision tower '{settings.name}': {str(error).splitlines()[0]}") from None
-    means = open_clip.get_model_preprocess_cfg(model)
-    return VisionTower(model.visual, mean=tuple(means["mean"]), std=tuple(means["std"]))
+    height, width = model.visual.image_size
+    if height != width:
+        raise ConfigError(f"vision tower '{settings.name}': {height} x {width} pixels, expected a square input")
+    encoder, normal = ClipTokens(model.visual), open_clip.get_model_preprocess_cfg(model)
+    with torch.no_grad():
+        num_channels = encoder(torch.zeros(1, 3, height, width)).shape[-1]
+    return VisionTower(encoder, image_side=height, width=num_channels, mean=normal["mean"], std=normal["std"])

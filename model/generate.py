@@ -37,10 +37,13 @@ class Sampling:
     seed: int = 0
 
 
-def caption_prompt(image: Image.Image, vocabulary: Vocabulary, *, side: int, text: str = "") -> Prompt:
-    """Return `<s><image>TEXT` with the RGB picture. side: pixels, that of the vision tower."""
-    ids = (vocabulary.bos, vocabulary.image, *vocabulary.encode(text)[0])
-    return Prompt(ids, (torch.from_numpy(to_pixels(image, side)),))
+def prompt_of(images: Sequence[Image.Image], vocabulary: Vocabulary, *, side: int, text: str = "") -> Prompt:
+    """Return `<s><image><|endofchunk|><image>...TEXT` with RGB pictures. side: pixels, that of the vision tower."""
+    ids = [vocabulary.bos]
+    for number in range(len(images)):
+        ids += [vocabulary.end_of_chunk, vocabulary.image] if number else [vocabulary.image]
+    pixels = tuple(torch.from_numpy(to_pixels(image, side)) for image in images)
+    return Prompt((*ids, *vocabulary.encode(text)[0]), pixels)
 
 
 @torch.inference_mode()

@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from PIL import Image
 from rich.console import Console
 
 from infimm_data.config import load_settings
 from infimm_data.errors import ConfigError
-from infimm_data.files import read_bytes
+from infimm_data.files import read_bytes, resolve
+from infimm_data.image_headers import BadImage
+from infimm_data.images import decode_rgb
+
+MAX_PIXELS = 89_478_485  # Pillow's own limit against decompression bombs
 
 
 def add_commands(commands: Any) -> None:
@@ -38,27 +43,40 @@ def run_training(arguments: argparse.Namespace, console: Console) -> bool:
     from model.config import TrainConfig
     from model.train import train
 
-    config = load_settings(arguments.config, TrainConfig)
+    config = load_settings(resolve(arguments.config), TrainConfig)
     result = train(config, data=arguments.data, out=arguments.out, resume=not arguments.restart)
-    console.print(result.line(), highlight=False)
+    heldout = "" if result.heldout_loss is None else f", held-out loss {result.heldout_loss:.4f}"
+    console.print(
+        f"{result.steps} steps, loss {result.train_loss:.4f}{heldout}; {result.num_tokens} tokens "
+        f"in {result.seconds:.1f} s",
+        highlight=False,
+    )
+    console.print(f"checkpoint: {result.checkpoint}\nmetrics: {result.metrics}", highlight=False, markup=False)
     return True
 
 
 def run_generate(arguments: argparse.Namespace, console: Console) -> bool:
     """Print what the model says after the pictures and the prompt."""
     from model.checkpoint import load_model
-    from model.generate import Prompt, generate
+    from model.generate import Sampling, generate, prompt_of
+    from model.infimm import vision_of
 
-    images = []
-    for path in arguments.image:
-        try:
-            images.append(read_bytes(path))
-        except (FileNotFoundError, IsADirectoryError):
-            raise ConfigError(f"--image {path}: no such file") from None
+    pictures = [_picture(path) for path in arguments.image]
     loaded = load_model(arguments.checkpoint)
-    prompt = Prompt(images=tuple(images), text=arguments.prompt)
-    texts = generate(
-        loaded, [prompt], max_tokens=arguments.max_tokens, temperature=arguments.temperature, seed=arguments.seed
+    vocabulary = loaded.tokenizer.vocabulary
+    prompt = prompt_of(pictures, vocabulary, side=vision_of(loaded.model).image_side, text=arguments.prompt)
+    sampling = Sampling(
+        max_new_tokens=arguments.max_tokens, temperature=arguments.temperature, seed=arguments.seed
     )
-    console.print(texts[0], highlight=False, markup=False)
+    (tokens,) = generate(loaded.model, [prompt], vocabulary, sampling)
+    console.print(loaded.tokenizer.decode(tokens), highlight=False, markup=False)
     return True
+
+
+def _picture(path: str) -> Image.Image:
+    try:
+        return decode_rgb(read_bytes(path), max_pixels=MAX_PIXELS)
+    except (FileNotFoundError, IsADirectoryError):
+        raise ConfigError(f"--image {path}: no such file") from None
+    except BadImage as bad:
+        raise ConfigError(f"--image {path}: {bad.reason}; expected a JPEG, PNG, WebP or GIF picture") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -11,29 +12,39 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from infimm_data.errors import ConfigError, did_you_mean
 from infimm_data.files import read_bytes
+from infimm_data.yaml_loader import Loader
 
 M = TypeVar("M", bound=BaseModel)
 
 
-class Settings(BaseModel):
-    """The base of every recipe section: frozen, unknown keys are errors, no silent conversions of strings."""
+SHOWN = 80  # characters of what was found that a message repeats
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+class Settings(BaseModel):
+    """The base of every recipe section: frozen; unknown keys, texts for numbers and infinite numbers are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def load_yaml(path: str) -> dict[str, Any]:
     """Return the mapping in a YAML file; raises ConfigError in one line when it is not one."""
     try:
-        data = yaml.safe_load(read_bytes(path).decode("utf-8"))
+        data = yaml.load(read_bytes(path).decode("utf-8-sig"), Loader=Loader)  # noqa: S506  # a SafeLoader of ours
     except (FileNotFoundError, IsADirectoryError):
         raise ConfigError(f"{path}: no such file; expected a YAML recipe, see configs/ for examples") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror or error}); expected a YAML recipe") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: byte {error.start} is not UTF-8; a recipe is UTF-8 YAML") from None
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
-        problem = getattr(error, "problem", None) or "cannot be read"
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "cannot be read"
         raise ConfigError(f"{path}{line}: not valid YAML ({problem}); fix it and run again") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: not valid YAML (nested too deep); expected a recipe, see configs/") from None
+    if data is None:
+        raise ConfigError(f"{path}: the file is empty; expected a YAML recipe, see configs/ for examples")
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: found {type(data).__name__}, expected a mapping of keys to settings")
     return data
@@ -47,9 +58,18 @@ def load_settings(path: str, model: type[M]) -> M:
 def parse_settings(data: Any, model: type[M], *, where: str) -> M:
     """Return `data` as `model`; raises ConfigError whose one line starts with `where`."""
     try:
-        return model.model_validate(data)
+        checked: M = _strictly(TypeAdapter(model), data)
     except ValidationError as error:
         raise ConfigError(f"{where}: {_first_problem(error, model)}") from None
+    return checked
+
+
+def _strictly(adapter: TypeAdapter[Any], data: Any) -> Any:
+    """Validate plain data without conversions ("5" is no number, `true` is not 1) but list to tuple, int to float.
+
+    By way of JSON, as pydantic's strict mode takes a list for a tuple there only.
+    """
+    return adapter.validate_json(json.dumps(data), strict=True)
 
 
 def build_entry(table: dict[str, type[Any]], entry: Any, *, kind_key: str, where: str) -> Any:
@@ -59,7 +79,8 @@ def build_entry(table: dict[str, type[Any]], entry: Any, *, kind_key: str, where
     line, with the nearest valid name or key.
     """
     if not isinstance(entry, dict) or not isinstance(entry.get(kind_key), str):
-        raise ConfigError(f"{where}: expected a mapping with the key '{kind_key}', found {entry!r}")
+        found = repr(entry)[:SHOWN]
+        raise ConfigError(f"{where}: expected a mapping with the key '{kind_key}', found {found}")
     name = entry[kind_key]
     if name not in table:
         raise ConfigError(
@@ -73,7 +94,7 @@ def build_entry(table: dict[str, type[Any]], entry: Any, *, kind_key: str, where
             takes = f"It takes: {', '.join(known)}." if known else "It takes no settings."
             raise ConfigError(f"{where}: unknown key '{key}' for {name}.{did_you_mean(str(key), known)} {takes}")
     try:
-        return TypeAdapter(cls).validate_python(settings)
+        return _strictly(TypeAdapter(cls), settings)
     except ValidationError as error:
         raise ConfigError(f"{where}: {name}: {_first_problem(error, None)}") from None
     except ConfigError as error:  # of the settings' own __post_init__, which does not know where they stand
@@ -91,8 +112,8 @@ def _first_problem(error: ValidationError, model: type[BaseModel] | None) -> str
         return f"unknown key '{key}'.{did_you_mean(keys[-1], known)}{takes}"
     if first["type"] in ("missing", "missing_argument"):
         return f"the key '{key}' is missing; add it"
-    found = repr(first.get("input"))
-    return f"'{key}' is {found[:80]}: {first['msg'].removeprefix('Value error, ')}"
+    problem = first["msg"].removeprefix("Value error, ")
+    return f"'{key}' is {repr(first.get('input'))[:SHOWN]}: {problem}" if key else problem
 
 
 def _known_keys(model: type[BaseModel], path: Iterable[str]) -> list[str]:

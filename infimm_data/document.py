@@ -24,7 +24,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 SCHEMA_VERSION = 1  # of the JSON in a shard and of the Parquet tables; raise it when a field changes meaning
@@ -102,6 +102,11 @@ class Document:
         return "\n\n".join(node.text for node in self.texts)
 
 
+_TEXT_FIELDS = tuple(f.name for f in fields(TextNode))  # the required one first
+_IMAGE_FIELDS = tuple(f.name for f in fields(ImageNode))
+_ORIGIN_FIELDS = tuple(f.name for f in fields(Origin))
+
+
 def document_id(origin: Origin) -> str:
     """Return 32 hex digits (128 bits of BLAKE2b) that depend on dump name, offset and URL only.
 
@@ -116,10 +121,40 @@ def new_document(nodes: tuple[Node, ...], origin: Origin) -> Document:
     return Document(id=document_id(origin), nodes=nodes, origin=origin)
 
 
+def short_url(url: str) -> str:
+    """Return the URL as tables and reports hold it: of a `data:` URI (the whole image in text) a digest only."""
+    if url[:5].lower() != "data:":
+        return url
+    return f"data:{hashlib.blake2b(url.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
+
+
+def well_formed(text: str) -> str:
+    """Return `text` as UTF-8 can hold it: lone surrogates become U+FFFD, surrogate pairs their character.
+
+    JSON escapes and damaged decoders produce them; Parquet, JSON readers and tokenizers refuse them.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
 def node_to_dict(node: Node) -> dict[str, Any]:
-    """Return the node as plain data with its `type` first."""
-    kind = "text" if isinstance(node, TextNode) else "image"
-    return {"type": kind, **asdict(node)}
+    """Return the node as plain data with its `type` first, every text well formed."""
+    found: dict[str, Any] = {"type": "text" if isinstance(node, TextNode) else "image"}
+    for name in _TEXT_FIELDS if isinstance(node, TextNode) else _IMAGE_FIELDS:
+        value = getattr(node, name)
+        found[name] = well_formed(value) if isinstance(value, str) else value
+    if isinstance(node, ImageNode):
+        found["scores"] = dict(node.scores)
+    return found
+
+
+def origin_to_dict(origin: Origin) -> dict[str, Any]:
+    """Return the origin as plain data, every text well formed."""
+    found = {name: getattr(origin, name) for name in _ORIGIN_FIELDS}
+    return {name: well_formed(value) if isinstance(value, str) else value for name, value in found.items()}
 
 
 def node_from_dict(data: Mapping[str, Any]) -> Node:
@@ -129,17 +164,21 @@ def node_from_dict(data: Mapping[str, Any]) -> Node:
     """
     if data["type"] not in ("text", "image"):
         raise ValueError(f"node type {data['type']!r}: expected 'text' or 'image'")
-    cls = TextNode if data["type"] == "text" else ImageNode
-    known = {f.name for f in fields(cls)}
-    return cls(**{key: value for key, value in data.items() if key in known and value is not None})
+    cls, known = (TextNode, _TEXT_FIELDS) if data["type"] == "text" else (ImageNode, _IMAGE_FIELDS)
+    if data.get(known[0]) is None:
+        raise KeyError(known[0])
+    return cls(**{name: data[name] for name in known if data.get(name) is not None})
 
 
 def to_json(document: Document) -> bytes:
-    """Return the canonical JSON of a sample: sorted keys, no spaces, UTF-8; equal documents, equal bytes."""
+    """Return the canonical JSON of a sample: sorted keys, no spaces, UTF-8; equal documents, equal bytes.
+
+    Raises ValueError on a measure or score that is NaN or infinite: what was not measured is None.
+    """
     data = {
         "schema": SCHEMA_VERSION,
         "id": document.id,
-        "origin": asdict(document.origin),
+        "origin": origin_to_dict(document.origin),
         "nodes": [node_to_dict(node) for node in document.nodes],
         "measures": dict(document.measures),
     }
@@ -148,13 +187,16 @@ def to_json(document: Document) -> bytes:
 
 
 def from_json(data: bytes) -> Document:
-    """Return the document of a sample's JSON.
+    """Return the document of a sample's JSON; unknown keys are ignored.
 
     Raises ValueError (json's or ours) or KeyError when it is not what `to_json` writes, or when its schema is
     newer than this version of InfiMM reads.
     """
     read = json.loads(data)
+    if not isinstance(read, dict) or not isinstance(read["schema"], int):
+        raise ValueError("not the JSON of a document: expected an object whose `schema` is a number")
     if read["schema"] > SCHEMA_VERSION:
         raise ValueError(f"schema {read['schema']}: this version reads up to {SCHEMA_VERSION}; update infimm")
     nodes = tuple(node_from_dict(node) for node in read["nodes"])
-    return Document(id=read["id"], nodes=nodes, origin=Origin(**read["origin"]), measures=read["measures"])
+    origin = Origin(**{name: read["origin"][name] for name in _ORIGIN_FIELDS if name in read["origin"]})
+    return Document(id=read["id"], nodes=nodes, origin=origin, measures=read["measures"])

@@ -20,9 +20,36 @@ PACKAGE_PREFIX = "package:"
 
 
 def file_system(path: str) -> tuple[Any, str]:
-    """Return the fsspec file system of `path` and the path inside it."""
-    fs, inside = fsspec.core.url_to_fs(str(path))
+    """Return the fsspec file system of `path` and the path inside it.
+
+    Raises ConfigError when the protocol is unknown or its package is missing.
+    """
+    try:
+        fs, inside = fsspec.core.url_to_fs(str(path))
+    except (ImportError, ValueError) as error:  # fsspec names the protocol, and the package to install
+        raise ConfigError(f"{path}: {error}; expected a local path or a URL that fsspec knows") from None
     return fs, inside
+
+
+def absolute(path: str) -> str:
+    """Return a path that means the same in every process, whatever its working folder; URLs are unchanged."""
+    fs, inside = file_system(path)
+    return str(inside) if isinstance(fs, LocalFileSystem) else path
+
+
+def identity(path: str) -> str:
+    """Return what tells this file from another under the same name, without reading it; "" when it is not there.
+
+    Local: size and time of last change, as rsync asks; elsewhere what the store says (an ETag, a checksum).
+    """
+    fs, inside = file_system(path)
+    try:
+        if not isinstance(fs, LocalFileSystem):
+            return str(fs.ukey(inside))
+        found = os.stat(inside)
+    except FileNotFoundError:
+        return ""
+    return f"{found.st_size} {found.st_mtime_ns}"
 
 
 def resolve(path: str) -> str:
@@ -35,7 +62,7 @@ def resolve(path: str) -> str:
     package, _, inside = path.removeprefix(PACKAGE_PREFIX).partition("/")
     try:
         return str(importlib.resources.files(package).joinpath(inside))
-    except (ModuleNotFoundError, ValueError):
+    except (ModuleNotFoundError, TypeError, ValueError):
         expected = "expected package:NAME/INSIDE like package:pipelines.demo/data/clip"
         raise ConfigError(f"{path}: no package '{package}' is installed; {expected}") from None
 
@@ -94,7 +121,10 @@ def open_whole(path: str) -> Iterator[IO[bytes]]:
 
 
 def write_bytes(path: str, data: bytes) -> None:
-    """Write a small file whole or not at all."""
+    """Write a small file whole or not at all; a file that already holds these bytes is left alone."""
+    with contextlib.suppress(FileNotFoundError):
+        if read_bytes(path) == data:
+            return
     with open_whole(path) as file:
         file.write(data)
 
@@ -107,6 +137,7 @@ def remove_leftovers(folder: str) -> int:
     leftovers = [path for path in fs.find(inside) if path.rpartition("/")[2].startswith(".part-")]
     for path in leftovers:
         fs.rm_file(path)
+    fs.invalidate_cache()  # object stores remember listings, which this run is about to make untrue
     return len(leftovers)
 
 

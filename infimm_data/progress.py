@@ -53,7 +53,7 @@ class Track:
             self._live.update(self._task, advance=parts, note=f"{self.rate():.3g} {self.unit}/s {note}")
         elif self._clock() - self._last_line >= SECONDS_BETWEEN_LINES and self._done < self.total:
             self._last_line = self._clock()
-            self._console.print(self.line(note), highlight=False)
+            self._console.print(self.line(note), highlight=False, markup=False, soft_wrap=True)
 
     def rate(self) -> float:
         """Parts per second since the block was entered."""
@@ -71,5 +71,5 @@ class Track:
             self._live.stop()
         else:
             done = f"{self.name}: {self._done}/{self.total} {self.unit} in {seconds:.1f} s"
-            self._console.print(done, highlight=False)
+            self._console.print(done, highlight=False, markup=False, soft_wrap=True)
         log.debug("name=%r done=%d total=%d seconds=%.1f", self.name, self._done, self.total, seconds)

@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 
 from infimm_data.document import SCHEMA_VERSION, Document, from_json, to_json
 from infimm_data.errors import ShardError
-from infimm_data.files import exists, file_system, join, open_whole, read_bytes, write_bytes
+from infimm_data.files import file_system, join, open_whole, read_bytes, remove, write_bytes
+from infimm_data.tables import DAMAGED, footer
 from infimm_data.text import words
 
 INDEX_SCHEMA = pa.schema(
@@ -80,9 +81,11 @@ def index_name(shard: str) -> str:
 def write_shard(folder: str, number: int, samples: Iterable[Sample], *, fingerprint: str = "") -> ShardInfo:
     """Write one shard and then its index, each whole or not at all; return its manifest line.
 
-    The index comes last and holds the fingerprint of what was packed: `finished_shard` asks it after a crash.
+    The index comes last and holds the fingerprint of what was packed: `finished_shard` asks it after a crash. So
+    the index of an earlier result goes before its tar does: it must never vouch for another one.
     """
     name = shard_name(number)
+    remove(join(folder, index_name(name)))
     rows: list[dict[str, object]] = []
     digest = hashlib.sha256()
     with open_whole(join(folder, name)) as file:
@@ -109,15 +112,17 @@ def write_shard(folder: str, number: int, samples: Iterable[Sample], *, fingerpr
 
 def finished_shard(folder: str, number: int, *, fingerprint: str) -> ShardInfo | None:
     """Return the manifest line of a shard that was packed from exactly this, or None when it is to be written."""
-    fs, inside = file_system(join(folder, index_name(shard_name(number))))
+    path = join(folder, index_name(shard_name(number)))
+    fs, inside = file_system(join(folder, shard_name(number)))
     try:
-        with fs.open(inside, "rb") as file:
-            metadata = pq.read_metadata(file).metadata or {}
-    except (FileNotFoundError, pa.ArrowInvalid):
+        metadata = footer(path)
+        size = int(fs.size(inside))
+    except FileNotFoundError:
         return None
-    if metadata.get(b"infimm.fingerprint", b"").decode() != fingerprint or not exists(join(folder, shard_name(number))):
+    info = json.loads(metadata.get("infimm.shard", "null"))
+    if metadata.get("infimm.fingerprint") != fingerprint or info is None or info["size_bytes"] != size:
         return None
-    return ShardInfo(**json.loads(metadata[b"infimm.shard"]))
+    return ShardInfo(**info)
 
 
 def _sample_bytes(sample: Sample) -> bytes:
@@ -132,12 +137,15 @@ def _sample_bytes(sample: Sample) -> bytes:
     members += sorted(sample.files.items(), key=lambda item: (int(item[0].partition(".")[0]), item[0]))
     buffer = io.BytesIO()
     for field, data in members:
-        info = tarfile.TarInfo(f"{key}.{field}")
-        info.size = len(data)  # mtime, uid, gid stay 0 and names empty: same sample, same bytes
-        buffer.write(info.tobuf(tarfile.USTAR_FORMAT))
-        buffer.write(data)
-        buffer.write(b"\0" * (-len(data) % tarfile.BLOCKSIZE))
+        buffer.write(tar_member(f"{key}.{field}", data))
     return buffer.getvalue()
+
+
+def tar_member(name: str, data: bytes) -> bytes:
+    """Return one tar member, header and padding included; mtime, uid and gid are 0: same content, same bytes."""
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    return info.tobuf(tarfile.USTAR_FORMAT) + data + b"\0" * (-len(data) % tarfile.BLOCKSIZE)
 
 
 def _index_row(document: Document, *, offset: int, size: int) -> dict[str, object]:
@@ -180,11 +188,14 @@ def read_index(folder: str, shard: ShardInfo) -> list[SampleLocation]:
     """Return where the samples of a shard lie; raises ShardError when the index does not match the manifest."""
     path = join(folder, index_name(shard.name))
     try:
-        rows = pq.read_table(io.BytesIO(read_bytes(path)), schema=INDEX_SCHEMA).to_pylist()
+        table = pq.read_table(io.BytesIO(read_bytes(path)))
     except FileNotFoundError:
         raise ShardError(f"{path}: not found; pack the shards again") from None
-    except pa.ArrowInvalid as error:
+    except DAMAGED as error:
         raise ShardError(f"{path}: not an index ({error}); pack the shards again") from None
+    if not table.schema.equals(INDEX_SCHEMA):
+        raise ShardError(f"{path}: columns {table.column_names}, expected {INDEX_SCHEMA.names}; pack the shards again")
+    rows = table.to_pylist()
     if len(rows) != shard.num_documents:
         raise ShardError(f"{path}: {len(rows)} samples, expected {shard.num_documents}; pack the shards again")
     return [SampleLocation(shard=shard.name, **row) for row in rows]
@@ -193,7 +204,10 @@ def read_index(folder: str, shard: ShardInfo) -> list[SampleLocation]:
 def read_sample(folder: str, location: SampleLocation) -> Sample:
     """Return one sample by a range read; raises ShardError when what lies there is not that sample."""
     fs, inside = file_system(join(folder, location.shard))
-    data = fs.cat_file(inside, start=location.offset, end=location.offset + location.size)
+    try:
+        data = fs.cat_file(inside, start=location.offset, end=location.offset + location.size)
+    except FileNotFoundError:
+        raise ShardError(f"{join(folder, location.shard)}: not found; pack the shards again") from None
     return parse_sample(data, location)
 
 
@@ -206,9 +220,10 @@ def parse_sample(data: bytes, location: SampleLocation) -> Sample:
     except (tarfile.TarError, ValueError, KeyError, TypeError) as error:
         raise ShardError(f"{where}: not a sample ({error!r}); verify the shard's sha256 or pack it again") from None
     files = {name.removeprefix(f"{location.key}."): content for name, content in members.items()}
-    lost = [node.file for node in document.images if node.file not in files]
-    if lost:
-        raise ShardError(f"{where}: the images {lost} are missing; verify the shard's sha256 or pack it again")
+    differ = {str(node.file) for node in document.images} ^ set(files)
+    if differ:
+        lost = ", ".join(sorted(differ))
+        raise ShardError(f"{where}: images and files differ in {lost}; verify the shard's sha256 or pack it again")
     return Sample(document, files)
 
 
@@ -218,7 +233,7 @@ def _members(data: bytes) -> Iterator[tuple[str, bytes]]:
     while position < len(data):
         info = tarfile.TarInfo.frombuf(data[position : position + tarfile.BLOCKSIZE], "utf-8", "strict")
         start = position + tarfile.BLOCKSIZE
-        if start + info.size > len(data):
+        if info.size < 0 or start + info.size > len(data):
             raise ValueError(f"{info.name} is cut off")
         yield info.name, data[start : start + info.size]
         position = start + info.size + (-info.size % tarfile.BLOCKSIZE)

@@ -4,8 +4,10 @@
 |---|---|---|
 | documents/00000.parquet | document | id, dump, offset, url, date, licence, nodes (list of struct) |
 | scores/documents/00000.parquet | document | id, one column per measure |
-| scores/images/00000.parquet | image node | id, node (position in `nodes`), url, one column per measure |
-| images/00000.parquet | fetched URL | url, status, where its bytes lie in images/00000.tar, size, sha256, phash |
+| scores/images/00000.parquet | image node | id, node (position in `nodes`), url*, one column per measure |
+| images/00000.parquet | fetched URL | url*, status, where its bytes lie in images/00000.tar, size, sha256, phash |
+
+* `short_url`: a `data:` URI, which is a whole image, is named by a digest.
 
 A fingerprint says what shaped a file (settings, inputs, version). A pass whose output has the right one is
 finished; counts travel in the same file, so they can never disagree with it.
@@ -17,14 +19,24 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infimm_data.document import SCHEMA_VERSION, Document, Measure, Origin, node_from_dict, node_to_dict
-from infimm_data.files import file_system, open_whole, read_bytes
+from infimm_data.document import (
+    SCHEMA_VERSION,
+    Document,
+    ImageNode,
+    Measure,
+    Origin,
+    TextNode,
+    node_from_dict,
+    node_to_dict,
+    origin_to_dict,
+)
+from infimm_data.files import file_system, open_whole, write_bytes
 
 _NODE = pa.struct(
     [
@@ -53,6 +65,9 @@ DOCUMENTS = pa.schema(
 KEY_TYPES = {"id": pa.string(), "node": pa.int32(), "url": pa.string()}
 """Columns that name a row of measures; typed, so that tables of an empty work item still join."""
 ROWS_PER_GROUP = 1_000  # documents of about 10 KB: row groups of 10 MB, what one task holds while it writes
+BYTES_PER_GROUP = 64 << 20  # and no more than this, however long the pages are (one may hold megabytes of data: URIs)
+KEY_TYPES = {"id": pa.string(), "node": pa.int64(), "url": pa.string()}
+DAMAGED = (pa.ArrowInvalid, pa.ArrowSerializationError, OSError)  # what pyarrow raises on a Parquet file cut or altered
 
 
 def fingerprint(*parts: Any) -> str:
@@ -63,8 +78,14 @@ def fingerprint(*parts: Any) -> str:
 
 def document_row(document: Document) -> dict[str, Any]:
     """Return the row of a document in DOCUMENTS; measures are tables of their own."""
-    origin = asdict(document.origin)
-    return {"id": document.id, **origin, "nodes": [node_to_dict(node) for node in document.nodes]}
+    nodes = [node_to_dict(node) for node in document.nodes]
+    return {"id": document.id, **origin_to_dict(document.origin), "nodes": nodes}
+
+
+def document_chars(document: Document) -> int:
+    """Return about how many characters a document holds, for `TableWriter.add`."""
+    texts = sum(len(node.text) for node in document.nodes if isinstance(node, TextNode))
+    return texts + sum(len(node.url) + len(node.alt) for node in document.nodes if isinstance(node, ImageNode))
 
 
 def row_document(row: Mapping[str, Any]) -> Document:
@@ -74,39 +95,36 @@ def row_document(row: Mapping[str, Any]) -> Document:
 
 
 class TableWriter:
-    """Writes rows to one Parquet file in groups; the file appears whole, with fingerprint and counts.
+    """Collects rows into row groups; made by `open_table`. `counts` may be filled until its block ends."""
 
-    Use as a context manager. `counts` may be filled until the block ends.
-    """
-
-    def __init__(self, path: str, schema: pa.Schema, *, fingerprint: str) -> None:
-        """Prepare; nothing is written before the block is entered."""
+    def __init__(self, writer: pq.ParquetWriter) -> None:
+        """writer: an open Parquet file."""
         self.counts: dict[str, Any] = {}
-        self._schema = schema
-        self._fingerprint = fingerprint
+        self._writer = writer
         self._rows: list[dict[str, Any]] = []
-        self._whole = open_whole(path)
+        self._held = 0
 
-    def __enter__(self) -> TableWriter:
-        self._writer = pq.ParquetWriter(self._whole.__enter__(), self._schema, compression="zstd")
-        return self
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Add one row; every ROWS_PER_GROUP rows become a row group."""
+    def add(self, row: dict[str, Any], size: int = 0) -> None:
+        """Add one row of about `size` bytes; ROWS_PER_GROUP rows or BYTES_PER_GROUP bytes become a row group."""
         self._rows.append(row)
-        if len(self._rows) >= ROWS_PER_GROUP:
-            self._flush()
+        self._held += size
+        if len(self._rows) >= ROWS_PER_GROUP or self._held >= BYTES_PER_GROUP:
+            self.flush()
 
-    def _flush(self) -> None:
-        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
-        self._rows = []
+    def flush(self) -> None:
+        """Write the rows so far as a row group."""
+        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._writer.schema))
+        self._rows, self._held = [], 0
 
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if error is None:
-            self._flush()
-            self._writer.add_key_value_metadata(_metadata(self._fingerprint, self.counts))
-        self._writer.close()
-        self._whole.__exit__(kind, error, trace)
+
+@contextmanager
+def open_table(path: str, schema: pa.Schema, *, fingerprint: str) -> Iterator[TableWriter]:
+    """Open a Parquet file that is written row by row; it appears whole, with fingerprint and counts, or not at all."""
+    with open_whole(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        table = TableWriter(writer)
+        yield table
+        table.flush()
+        writer.add_key_value_metadata(_metadata(fingerprint, table.counts))
 
 
 def _metadata(print_of_inputs: str, counts: Mapping[str, Any]) -> dict[str, str]:
@@ -114,26 +132,41 @@ def _metadata(print_of_inputs: str, counts: Mapping[str, Any]) -> dict[str, str]
 
 
 def write_table(path: str, table: pa.Table, *, fingerprint: str, counts: Mapping[str, Any] | None = None) -> None:
-    """Write a whole table at once, with its fingerprint and counts."""
-    with open_whole(path) as file:
-        pq.write_table(table.replace_schema_metadata(_metadata(fingerprint, counts or {})), file, compression="zstd")
+    """Write a whole table at once, with its fingerprint and counts; a file that already holds it is left alone."""
+    buffer = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata(_metadata(fingerprint, counts or {})), buffer, compression="zstd")
+    write_bytes(path, buffer.getvalue())
 
 
 def read_table(path: str, columns: list[str] | None = None) -> pa.Table:
     """Return a table (or some of its columns); raises FileNotFoundError when it is not there."""
-    return pq.read_table(io.BytesIO(read_bytes(path)), columns=columns)
+    fs, inside = file_system(path)
+    with fs.open(inside, "rb") as file:
+        return pq.read_table(file, columns=columns)
 
 
-def read_metadata(path: str) -> tuple[str | None, dict[str, Any]]:
-    """Return (fingerprint, counts) of a file from its footer; (None, {}) when it is absent or not ours."""
+def footer(path: str) -> dict[str, str]:
+    """Return the key-value metadata of a Parquet file; {} when it is damaged; raises FileNotFoundError."""
     fs, inside = file_system(path)
     try:
         with fs.open(inside, "rb") as file:
-            metadata = pq.read_metadata(file).metadata or {}
-    except (FileNotFoundError, pa.ArrowInvalid):
+            found = pq.read_metadata(file).metadata or {}
+    except FileNotFoundError:
+        raise
+    except DAMAGED as error:
+        if getattr(error, "errno", None) is not None:  # the file system's own trouble says nothing about the file
+            raise
+        return {}
+    return {key.decode(): value.decode() for key, value in found.items() if key.startswith(b"infimm.")}
+
+
+def read_metadata(path: str) -> tuple[str | None, dict[str, Any]]:
+    """Return (fingerprint, counts) of a file from its footer; (None, {}) when it is absent, damaged or not ours."""
+    try:
+        found = footer(path)
+    except FileNotFoundError:
         return None, {}
-    found = metadata.get(b"infimm.fingerprint")
-    return (found.decode() if found else None), json.loads(metadata.get(b"infimm.counts", b"{}"))
+    return found.get("infimm.fingerprint"), json.loads(found.get("infimm.counts", "{}"))
 
 
 def read_documents(path: str, rows: Sequence[int] | None = None) -> Iterator[Document]:
@@ -152,15 +185,19 @@ def read_documents(path: str, rows: Sequence[int] | None = None) -> Iterator[Doc
             start += size
 
 
-def measures_table(keys: Mapping[str, Sequence[Any]], measures: Iterable[Mapping[str, Measure | bytes]]) -> pa.Table:
+def measures_table(
+    keys: Mapping[str, Sequence[Any]],
+    measures: Iterable[Mapping[str, Measure | bytes]],
+    names: Iterable[str] = (),
+) -> pa.Table:
     """Return a table of key columns and one column per measure: numbers as float64, slugs as strings.
 
-    A measure that is None everywhere becomes a null column, which joins with any type.
+    names: measures that are columns even when there is no row. A measure that is None everywhere becomes a null
+    column, which joins with any type.
     """
     rows = list(measures)
-    names = list(dict.fromkeys(name for row in rows for name in row))
     columns: dict[str, Any] = {name: pa.array(values, type=KEY_TYPES[name]) for name, values in keys.items()}
-    for name in names:
+    for name in dict.fromkeys([*names, *(name for row in rows for name in row)]):
         values = [row.get(name) for row in rows]
         numeric = any(isinstance(value, int | float) for value in values)
         columns[name] = pa.array(values, type=pa.float64()) if numeric else pa.array(values)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
 import yaml
 
-from infimm_data.errors import InfiMMError
+from infimm_data.errors import ConfigError, InfiMMError
 from infimm_data.files import remove_leftovers, write_bytes
-from pipelines.passes.decide import decide
+from pipelines.facts import Facts
+from pipelines.passes.decide import Decisions, decide
 from pipelines.passes.decisions import write_decisions
 from pipelines.passes.extract import extract
 from pipelines.passes.fetch import fetch
@@ -17,7 +19,7 @@ from pipelines.passes.group import dedup_texts
 from pipelines.passes.measure import measure
 from pipelines.passes.pack import pack
 from pipelines.passes.score import score
-from pipelines.report import write_report
+from pipelines.report import write_funnel, write_passes
 from pipelines.run import Run
 
 log = logging.getLogger(__name__)
@@ -26,42 +28,60 @@ Pass = Literal["extract", "measure", "dedup", "fetch", "score", "decide", "pack"
 PASSES: tuple[Pass, ...] = get_args(Pass)
 """The passes in their order; each needs those before it."""
 
+_STORING: dict[Pass, Callable[[Run], None]] = {
+    "extract": extract,
+    "measure": measure,
+    "dedup": dedup_texts,
+    "fetch": fetch,
+}
+"""The passes whose whole result lies in files."""
+
 
 def build(run: Run, until: Pass = "pack") -> None:
-    """Run the passes up to and including `until`; from `decide` on, also write the report.
+    """Run the passes up to and including `until`; from `decide` on, also write the funnel.
 
-    Raises InfiMMError when no work item survives a pass. A failed item is named in `run.reports`.
+    report/passes.json (times, and every failure with its trace) is written however it ends. Raises ConfigError
+    when `run.layout.out` cannot be written, InfiMMError when no work item survives a pass. A failed item is named
+    in `run.reports`.
     """
-    wanted = PASSES[: PASSES.index(until) + 1]
     prepare(run)
-    extract(run)
-    _anything_left(run)
-    if "measure" in wanted:
-        measure(run)
-    if "dedup" in wanted:
-        dedup_texts(run)
-    if "fetch" in wanted:
-        fetch(run)
-    _anything_left(run)
-    if "score" in wanted:
-        facts = score(run)
-        _anything_left(run)
-        if "decide" in wanted:
+    try:
+        _run_passes(run, PASSES[: PASSES.index(until) + 1])
+    finally:
+        write_passes(run)
+
+
+def _run_passes(run: Run, wanted: Sequence[Pass]) -> None:
+    facts: Facts | None = None
+    decisions: Decisions | None = None
+    for name in wanted:
+        if name in _STORING:
+            _STORING[name](run)
+        elif name == "score":
+            facts = score(run)
+        elif name == "decide" and facts is not None:
             decisions = decide(facts, run.recipe.steps)
             write_decisions(facts, decisions, run.indices, run.layout)
-            if "pack" in wanted:
-                pack(run, facts, decisions)
-            write_report(run, facts, decisions)
+        elif facts is not None and decisions is not None:
+            pack(run, facts, decisions)
+        _anything_left(run)
+    if facts is not None and decisions is not None:
+        write_funnel(run, facts, decisions)
+        run.is_decided = True
 
 
 def prepare(run: Run) -> None:
     """List the work items, clear what a killed run left half-written, and write the resolved recipe."""
     run.items = run.recipe.source.work_items()
-    left = remove_leftovers(run.layout.out)
+    text = yaml.safe_dump(_plain(run.recipe.resolved()), sort_keys=False, allow_unicode=True)
+    try:
+        left = remove_leftovers(run.layout.out)
+        write_bytes(run.layout.recipe, f"# resolved from {run.recipe.path}\n{text}".encode())
+    except OSError as error:
+        problem = error.strerror or error
+        raise ConfigError(f"--out {run.layout.out}: cannot be written ({problem}); choose another folder") from None
     if left:
         log.info("removed=%d files that an interrupted run left unfinished", left)
-    text = yaml.safe_dump(_plain(run.recipe.resolved()), sort_keys=False, allow_unicode=True)
-    write_bytes(run.layout.recipe, f"# resolved from {run.recipe.path}\n{text}".encode())
 
 
 def _plain(value: Any) -> Any:
@@ -73,5 +93,6 @@ def _plain(value: Any) -> Any:
 
 def _anything_left(run: Run) -> None:
     if not run.items:
-        last = run.reports[-1].failures[-1]
-        raise InfiMMError(f"{run.recipe.path}: every work item failed, the last {last.name}: {last.problem}")
+        last = next((report.failures[-1] for report in reversed(run.reports) if report.failures), None)
+        found = f"every work item failed, the last {last.name}: {last.problem}" if last else "the source is empty"
+        raise InfiMMError(f"{run.recipe.path}: {found}")

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from rich.console import Console
 
@@ -26,20 +27,38 @@ Command = Callable[[argparse.Namespace, Console], bool]
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, with the nearest right word."""
 
+    def __init__(self, **settings: Any) -> None:
+        """As argparse, but a flag is written out: an abbreviation would change its meaning when flags are added."""
+        super().__init__(**{**settings, "allow_abbrev": False})
+        self._given: list[str] = []
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Remember what was given, for `error`."""
+        self._given = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
+        """Leave with status 2; a misspelt flag is named first, since it is why another one is missing."""
         wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
-        unknown = re.search(r"unrecognized arguments: (--[\w-]+)", message)
+        flags = self.flags()
+        unknown = [word.partition("=")[0] for word in self._given if re.match(r"--?[A-Za-z]", word)]
+        unknown = [flag for flag in unknown if flag not in flags]
         if wrong:
-            message += did_you_mean(wrong[1], re.findall(r"[\w-]+", wrong[2]))
-        if unknown:
-            message += did_you_mean(unknown[1], self.flags())
-        self.exit(WRONG_INPUT, f"{self.prog}: {message.strip()} See '{self.prog} --help'.\n")
+            found = message.partition(" (choose")[0].partition(": ")[2]
+            message = f"{found}.{did_you_mean(wrong[1], _words(wrong[2]))}"
+        elif unknown:
+            message = f"unknown flag {unknown[0]}.{did_you_mean(unknown[0], flags)}"
+        self.exit(WRONG_INPUT, f"{self.prog}: {message.strip().removesuffix('.')}. See '{self.prog} --help'.\n")
 
     def flags(self) -> list[str]:
         """Return every flag of this command and of those below it."""
         own = [flag for action in self._actions for flag in action.option_strings]
         below = [action.choices for action in self._actions if isinstance(action, argparse._SubParsersAction)]
         return own + [flag for choices in below for parser in choices.values() for flag in parser.flags()]
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[\w-]+", text)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -65,6 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Command = parsed.run
     try:
         return DONE if command(parsed, Console()) else SOME_FAILED
+    except BrokenPipeError:  # the reader of our output (`| head`) has seen enough; nothing more can be flushed to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except ConfigError as error:
         sys.stderr.write(f"infimm {parsed.command}: {error}\n")
         return WRONG_INPUT

@@ -6,12 +6,13 @@ output file whole, so a task that dies leaves no trace and can run again anywher
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from infimm_data.errors import ConfigError, InfiMMError
@@ -19,7 +20,8 @@ from infimm_data.progress import Track
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS = 2  # a work item that fails twice is named and left; Ray itself retries a lost worker beside this
+ATTEMPTS = 2  # a work item that fails twice is named and left
+WORKER_LOSSES = 1  # per attempt: Ray itself runs the task again when its worker was killed (preempted, out of memory)
 MAX_FAILED_IN_ROW = 10  # as many one after the other is no bad item but a bad dump or bad code: stop (Energon's rule)
 TASKS_PER_CPU = 2  # under way or queued: enough that no core waits, few enough that arguments stay in memory
 
@@ -34,11 +36,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Failure:
-    """A work item that failed on every attempt."""
+    """A work item that failed on every attempt; is_fatal: so would every other one (the model does not load)."""
 
     name: str
     problem: str
     trace: str
+    is_fatal: bool = False
 
 
 @dataclass
@@ -80,15 +83,17 @@ class Cluster:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         self._owned = not ray.is_initialized()
         if self._owned:
-            options: dict[str, Any] = {"address": address} if address else {"include_dashboard": False, "address": "local"}
-            if not address:
-                options["num_cpus"] = workers or os.cpu_count()
+            here = {"address": "local", "include_dashboard": False, "num_cpus": workers or os.cpu_count()}
+            options: dict[str, Any] = {"address": address} if address else here
             try:
                 ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
             except (ConnectionError, RuntimeError, ValueError) as error:
-                raise ConfigError(f"--ray {address}: no Ray cluster answers there ({error})") from None
-        self.num_cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        self.num_gpus = int(ray.cluster_resources().get("GPU", 0))
+                problem = str(error).strip().splitlines()[0]
+                where = f"--ray {address}: no Ray cluster answers there" if address else "Ray does not start here"
+                raise ConfigError(f"{where} ({problem})") from None
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray has no types here
+        self.num_cpus = max(1, int(resources.get("CPU", 1)))
+        self.num_gpus = int(resources.get("GPU", 0))
 
     def __enter__(self) -> Cluster:
         return self
@@ -99,8 +104,14 @@ class Cluster:
         if self._owned:
             ray.shutdown()
 
-    def run(self, name: str, function: Callable[..., Any], tasks: Sequence[Task], model: Model | None = None) -> PassReport:
-        """Run all tasks; return their results in the order of `tasks`, whatever order they finished in."""
+    def run(
+        self, name: str, function: Callable[..., Any], tasks: Sequence[Task], model: Model | None = None
+    ) -> PassReport:
+        """Run all tasks; return their results in the order of `tasks`, whatever order they finished in.
+
+        Raises InfiMMError when MAX_FAILED_IN_ROW tasks fail one after the other, ConfigError when the model does
+        not load.
+        """
         report = PassReport(name, results=[None] * len(tasks))
         start = time.monotonic()
         if tasks:
@@ -129,17 +140,19 @@ Call = Callable[[Callable[..., Any], tuple[Any, ...]], Any]
 def _without_model() -> Call:
     import ray
 
-    remote = ray.remote(num_cpus=1)(_attempt)
+    remote = ray.remote(num_cpus=1, max_retries=WORKER_LOSSES)(_attempt)
     return lambda function, arguments: remote.remote(function, arguments)
 
 
 class _Worker:
-    """An actor that holds a loaded model."""
+    """An actor that holds a loaded model; one that did not load answers every call with the reason."""
 
     def __init__(self, model: Model) -> None:
-        self._loaded = model.load(*model.arguments)
+        self._loaded = _attempt(model.load, model.arguments)
 
     def call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        if isinstance(self._loaded, Failure):
+            return replace(self._loaded, is_fatal=True)
         return _attempt(function, (self._loaded, *arguments))
 
 
@@ -150,39 +163,51 @@ def _with_model(model: Model, cluster: Cluster, num_tasks: int) -> Call:
     slots = int(cluster.num_gpus / model.num_gpus) if model.num_gpus else cluster.num_cpus
     size = max(1, min(num_tasks, slots))
     # Half a CPU each: an actor that held a whole one would starve other tasks of a small Ray for ever.
-    actor = ray.remote(num_cpus=0.5, num_gpus=model.num_gpus, max_restarts=2, max_task_retries=2)(_Worker)
-    actors = [actor.remote(model) for _ in range(size)]
-    turn = iter(range(1 << 62))
-    return lambda function, arguments: actors[next(turn) % size].call.remote(function, arguments)
+    actor = ray.remote(num_cpus=0.5, num_gpus=model.num_gpus, max_restarts=-1, max_task_retries=WORKER_LOSSES)(_Worker)
+    actors: list[Any] = [actor.remote(model) for _ in range(size)]
+    turn = itertools.cycle(actors)
+    return lambda function, arguments: next(turn).call.remote(function, arguments)
 
 
 def _run_all(
     call: Call, function: Callable[..., Any], tasks: Sequence[Task], report: PassReport, track: Track, *, limit: int
 ) -> None:
+    """Keep `limit` tasks under way until none is left; whatever ends it early cancels those under way."""
     import ray
 
     waiting = [(position, 1) for position in reversed(range(len(tasks)))]
     running: dict[Any, tuple[int, int]] = {}
     failed_in_row = 0
-    while waiting or running:
-        while waiting and len(running) < limit:
-            position, attempt = waiting.pop()
-            running[call(function, tasks[position].arguments)] = (position, attempt)
-        done, _ = ray.wait(list(running), num_returns=1)
-        for reference in done:
-            position, attempt = running.pop(reference)
-            result = _result(reference)
-            if isinstance(result, Failure) and attempt < ATTEMPTS:
-                waiting.append((position, attempt + 1))
-                continue
-            failed_in_row = failed_in_row + 1 if isinstance(result, Failure) else 0
-            _keep(result, position, tasks, report)
-            track.advance(note=f"{len(report.failures)} failed" if report.failures else "")
-            if failed_in_row >= MAX_FAILED_IN_ROW:
-                raise InfiMMError(
-                    f"{report.name}: {failed_in_row} work items failed one after the other, the last "
-                    f"{tasks[position].name}: {report.failures[-1].problem}; fix the dump or the recipe and run again"
-                )
+    try:
+        while waiting or running:
+            while waiting and len(running) < limit:
+                position, attempt = waiting.pop()
+                running[call(function, tasks[position].arguments)] = (position, attempt)
+            done, _ = ray.wait(list(running), num_returns=1)
+            for reference in done:
+                position, attempt = running.pop(reference)
+                result = _result(reference)
+                if isinstance(result, Failure) and attempt < ATTEMPTS and not result.is_fatal:
+                    waiting.append((position, attempt + 1))
+                    continue
+                failed_in_row = failed_in_row + 1 if isinstance(result, Failure) else 0
+                _keep(result, position, tasks, report)
+                track.advance(note=f"{len(report.failures)} failed" if report.failures else "")
+                _stop_when_hopeless(result, failed_in_row, report)
+    finally:
+        for reference in running:
+            ray.cancel(reference)
+
+
+def _stop_when_hopeless(result: Any, failed_in_row: int, report: PassReport) -> None:
+    if isinstance(result, Failure) and result.is_fatal:
+        raise ConfigError(f"{report.name}: the model does not load: {result.problem}")
+    if failed_in_row >= MAX_FAILED_IN_ROW:
+        last = report.failures[-1]
+        raise InfiMMError(
+            f"{report.name}: {failed_in_row} work items failed one after the other, the last {last.name}: "
+            f"{last.problem}; fix the dump or the recipe and run again"
+        )
 
 
 def _result(reference: Any) -> Any:
@@ -192,8 +217,8 @@ def _result(reference: Any) -> Any:
     try:
         return ray.get(reference)
     except ray.exceptions.RayError as error:
-        first = str(error).strip().splitlines()[0]
-        return Failure("", f"worker lost: {first}", str(error))
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return Failure("", f"worker lost: {lines[0]}", str(error))
 
 
 def _keep(result: Any, position: int, tasks: Sequence[Task], report: PassReport) -> None:

@@ -7,7 +7,7 @@ disk. Rows are in dump order, which no run changes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -62,18 +62,13 @@ class Facts:
         """Return one measure of all images: float64 with NaN, or objects with None."""
         return _column(self.images, measure)
 
-    @staticmethod
-    def needs_pixels(step: Step) -> bool:
-        """Return whether a step reads what only a fetched image can tell, or counts the images that were."""
-        return needs_pixels(step)
-
     def with_images(self, columns: dict[str, Any]) -> Facts:
         """Return the facts with more measures of images."""
-        return _replaced(self, images=_with_columns(self.images, columns))
+        return replace(self, images=_with_columns(self.images, columns))
 
     def with_documents(self, columns: dict[str, Any]) -> Facts:
         """Return the facts with more measures of documents."""
-        return _replaced(self, documents=_with_columns(self.documents, columns))
+        return replace(self, documents=_with_columns(self.documents, columns))
 
 
 def needs_pixels(step: Step) -> bool:
@@ -84,12 +79,6 @@ def needs_pixels(step: Step) -> bool:
     return bool(measures & {*FETCHED_COLUMNS, "images_kept"})
 
 
-def _replaced(facts: Facts, **changes: Any) -> Facts:
-    from dataclasses import replace
-
-    return replace(facts, **changes)
-
-
 def _with_columns(table: pa.Table, columns: dict[str, Any]) -> pa.Table:
     for name, values in columns.items():
         array = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
@@ -98,6 +87,8 @@ def _with_columns(table: pa.Table, columns: dict[str, Any]) -> pa.Table:
 
 
 def _column(table: pa.Table, measure: str) -> npt.NDArray[Any]:
+    if measure not in table.column_names and not table.num_rows:
+        return np.empty(0)
     if measure not in table.column_names:
         raise KeyError(f"measure '{measure}': no pass has written it; there are {', '.join(table.column_names)}")
     column = table.column(measure)
@@ -152,12 +143,17 @@ def _images_of(layout: Layout, item: int, recipe: Recipe) -> pa.Table:
     for step in recipe.steps:
         path = layout.pair_scores(step.name, item)
         if isinstance(step.filter, ScoresPairs) and exists(path):
-            table = _join_scores(table, read_table(path))
+            table = _join_scores(table, read_table(path), [rule.measure for rule in step.filter.rules()])
     return table
 
 
-def _join_scores(table: pa.Table, scores: pa.Table) -> pa.Table:
-    """Add the score columns to their image rows; rows that were not scored get null."""
+def _join_scores(table: pa.Table, scores: pa.Table, asked: Sequence[str]) -> pa.Table:
+    """Add the score columns to their image rows; rows that were not scored get null.
+
+    asked: the measures that rules read; where nothing was scored there are no columns, and these are null.
+    """
+    if not scores.num_rows:
+        return _with_columns(table, {name: pa.nulls(table.num_rows) for name in dict.fromkeys(asked)})
     at = pc.index_in(_pair_keys(table), value_set=_pair_keys(scores))
     names = [name for name in scores.column_names if name not in ("id", "node")]
     return _with_columns(table, {name: scores.column(name).take(at) for name in names})

@@ -1,11 +1,11 @@
 """The build recipe: what is built, from one YAML file, checked whole before any work.
 
-    source: {kind: web_archive, path: dumps/}
-    fetch:  {timeout_s: 10, allow_private_hosts: []}
-    steps:
-      - {filter: text_length, min_words: 50}
-      - {filter: image_size, min_side: 150}
-    output: {documents_per_shard: 1000}
+source: {kind: web_archive, path: dumps/}
+fetch:  {timeout_s: 10, allow_private_hosts: []}
+steps:
+- {filter: text_length, min_words: 50}
+- {filter: image_size, min_side: 150}
+output: {documents_per_shard: 1000}
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class OutputSettings(Settings):
 
 class _RecipeFile(Settings):
     source: dict[str, Any]
-    steps: list[dict[str, Any]] = []
+    steps: tuple[Any, ...] = ()
     fetch: FetchSettings = FetchSettings()
     output: OutputSettings = OutputSettings()
 
@@ -79,12 +79,11 @@ def load_recipe(path: str) -> Recipe:
     """
     read = parse_settings(load_yaml(path), _RecipeFile, where=path)
     source = build_entry(SOURCES, read.source, kind_key="kind", where=f"{path}, source")
-    steps = tuple(
-        Step(entry.get("filter", ""), build_entry(FILTERS, entry, kind_key="filter", where=f"{path}, step {number}"))
-        for number, entry in enumerate(read.steps, 1)
-    )
-    names = [step.name for step in steps]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(f"{path}: the step '{name}' stands there twice; measures are stored by name, keep one")
-    return Recipe(path, read.source["kind"], source, steps, read.fetch, read.output)
+    steps: list[Step] = []
+    for number, entry in enumerate(read.steps, 1):
+        where = f"{path}, step {number}"
+        step = build_entry(FILTERS, entry, kind_key="filter", where=where)
+        steps.append(Step(entry["filter"], step))
+        if entry["filter"] in [earlier.name for earlier in steps[:-1]]:
+            raise ConfigError(f"{where}: '{entry['filter']}' stands there twice; measures are stored by name, keep one")
+    return Recipe(path, read.source["kind"], source, tuple(steps), read.fetch, read.output)

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from infimm_data.files import read_bytes, write_bytes
+from infimm_data.shards import ShardInfo
 from infimm_data.tables import read_metadata
 from pipelines.facts import Facts
 from pipelines.layout import Layout
 from pipelines.passes.decide import Decisions
 from pipelines.run import Run
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
-def write_report(run: Run, facts: Facts, decisions: Decisions) -> None:
-    """Write report/funnel.json (the same bytes for the same result) and report/passes.json (times, failures)."""
+
+def write_funnel(run: Run, facts: Facts, decisions: Decisions) -> None:
+    """Write report/funnel.json: the same bytes for the same result."""
     write_bytes(run.layout.report("funnel.json"), _json(funnel(run, facts, decisions)))
+
+
+def write_passes(run: Run) -> None:
+    """Write report/passes.json: what the passes of the last run took, and what failed in them."""
     write_bytes(run.layout.report("passes.json"), _json(passes(run)))
 
 
@@ -46,12 +57,16 @@ def funnel(run: Run, facts: Facts, decisions: Decisions) -> dict[str, Any]:
             "kept": int(decisions.images.kept.sum()),
             "lost_with_document": int((decisions.images.reason == "document_dropped").sum()),
         },
-        "shards": {
-            "count": len(run.shards),
-            "documents": sum(shard.num_documents for shard in run.shards),
-            "images": sum(shard.num_images for shard in run.shards),
-            "bytes": sum(shard.size_bytes for shard in run.shards),
-        },
+        "shards": None if run.shards is None else _shard_counts(run.shards),
+    }
+
+
+def _shard_counts(shards: Sequence[ShardInfo]) -> dict[str, int]:
+    return {
+        "count": len(shards),
+        "documents": sum(shard.num_documents for shard in shards),
+        "images": sum(shard.num_images for shard in shards),
+        "bytes": sum(shard.size_bytes for shard in shards),
     }
 
 
@@ -100,24 +115,34 @@ def funnel_or_none(layout: Layout) -> dict[str, Any] | None:
 
 def show_funnel(data: dict[str, Any], console: Console) -> None:
     """Print the funnel as a table, one line per reason that dropped something."""
-    table = Table(title="Funnel", title_justify="left")
+    table = Table(title="Funnel", title_justify="left", box=SIMPLE_HEAD)
     for name in ("step", "level", "reason", "threshold"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")  # a reason is read whole, on however narrow a terminal
     for name in ("came in", "dropped", "%"):
         table.add_column(name, justify="right")
     for reason, number in data["dump"]["skipped"].items():
-        table.add_row("dump", "record", reason, "", "", str(number), "")
+        table.add_row("dump", "record", printable(reason), "", "", str(number), "")
     for line in data["steps"]:
         if line["dropped"]:
             share = f"{100 * line['dropped'] / line['came_in']:.1f}"
             cells = (line["step"], line["level"], line["reason"], line["threshold"], line["came_in"], line["dropped"])
-            table.add_row(*map(str, cells), share)
+            table.add_row(*(Text(printable(str(cell))) for cell in cells), share)
     console.print(table)
     for level in ("documents", "images"):
-        console.print(f"{level}: {data[level]['in']} in the dump, {data[level]['kept']} kept", highlight=False)
+        say(console, f"{level}: {data[level]['in']} in the dump, {data[level]['kept']} kept")
     shards = data["shards"]
-    console.print(
-        f"shards: {shards['count']}, {shards['documents']} documents, {shards['images']} images, "
-        f"{shards['bytes'] / 1e6:.1f} MB",
-        highlight=False,
-    )
+    if shards is None:
+        say(console, "shards: not packed")
+        return
+    sums = f"{shards['documents']} documents, {shards['images']} images, {shards['bytes'] / 1e6:.1f} MB"
+    say(console, f"shards: {shards['count']}, {sums}")
+
+
+def printable(text: str) -> str:
+    """Return `text` without control characters, which could drive the terminal; line breaks and tabs stay."""
+    return _CONTROL.sub("\ufffd", text)
+
+
+def say(console: Console, text: str, *, style: str | None = None) -> None:
+    """Print text as it is: brackets are no markup, lines are not cut to the width of the terminal."""
+    console.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=True, emoji=False)

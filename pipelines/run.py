@@ -19,7 +19,9 @@ class Run:
     """The state that the passes share.
 
     items: work items still taking part (one that fails leaves, named in its pass's report); connect_to: where
-    to reach hosts that are not where their name says; shards: what the pack pass wrote.
+    to reach hosts that are not where their name says; prints: fingerprint of the documents of each work item, on
+    which those of all later passes are built; is_decided: this run has written a funnel; shards: the result, once
+    packed.
     """
 
     recipe: Recipe
@@ -27,8 +29,10 @@ class Run:
     cluster: Cluster
     connect_to: ConnectTo = field(default_factory=dict)
     items: list[WorkItem] = field(default_factory=list)
+    prints: dict[int, str] = field(default_factory=dict)
     reports: list[PassReport] = field(default_factory=list)
-    shards: list[ShardInfo] = field(default_factory=list)
+    is_decided: bool = False
+    shards: list[ShardInfo] | None = None
 
     @property
     def failed(self) -> bool:

@@ -8,12 +8,13 @@ from typing import Any
 from rich.console import Console
 
 from infimm_data.errors import ConfigError
+from infimm_data.files import absolute
 from pipelines.build import Pass, build
 from pipelines.executor import Cluster
 from pipelines.fetcher import ConnectTo
 from pipelines.layout import Layout
 from pipelines.recipe import Recipe, load_recipe
-from pipelines.report import funnel_or_none, show_funnel
+from pipelines.report import funnel_or_none, say, show_funnel
 from pipelines.run import Run
 
 PASSES: dict[str, tuple[Pass, str]] = {
@@ -52,7 +53,7 @@ def run_passes(arguments: argparse.Namespace, console: Console) -> bool:
         show_work_items(recipe, console)
         return True
     with Cluster(address=arguments.ray, workers=arguments.workers) as cluster:
-        run = Run(recipe, Layout(arguments.out), cluster, connect_to)
+        run = Run(recipe, Layout(absolute(arguments.out)), cluster, connect_to)
         build(run, arguments.until)
     show_result(run, console)
     return not run.failed
@@ -62,23 +63,24 @@ def show_work_items(recipe: Recipe, console: Console) -> None:
     """Print what a build would read and do, without doing it."""
     items = recipe.source.work_items()
     for item in items:
-        console.print(f"{item.index:>5}  {item.size_bytes / 1e6:>10.2f} MB  {item.name}", highlight=False)
+        say(console, f"{item.index:>5}  {item.size_bytes / 1e6:>10.2f} MB  {item.name}")
     total = sum(item.size_bytes for item in items)
     steps = " -> ".join(step.name for step in recipe.steps)
-    console.print(f"{len(items)} work items, {total / 1e6:.2f} MB; steps: {steps or 'none'}", highlight=False)
+    say(console, f"{len(items)} work items, {total / 1e6:.2f} MB; steps: {steps or 'none'}")
 
 
 def show_result(run: Run, console: Console) -> None:
     """Print the funnel, what each pass took, and which work items failed."""
-    funnel = funnel_or_none(run.layout)
+    funnel = funnel_or_none(run.layout) if run.is_decided else None
     if funnel:
         show_funnel(funnel, console)
     times = ", ".join(f"{report.name} {report.seconds:.1f} s" for report in run.reports)
-    console.print(f"passes: {times}", highlight=False)
+    say(console, f"passes: {times}")
     for report in run.reports:
         for failure in report.failures:
-            console.print(f"failed in {report.name}: {failure.name}: {failure.problem}", style="red", highlight=False)
-    console.print(f"look at: {run.layout.out}", highlight=False)
+            problem = failure.problem.partition("\n")[0]
+            say(console, f"failed in {report.name}: {failure.name}: {problem}", style="red")
+    say(console, f"look at: {run.layout.out}")
 
 
 def parse_connect_to(entries: list[str]) -> ConnectTo:

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from typing import Any
 
 from rich.console import Console
 
 from infimm_data.document import Document, ImageNode, to_json
-from infimm_data.errors import ConfigError, did_you_mean
-from infimm_data.files import read_bytes
+from infimm_data.errors import ConfigError
+from infimm_data.files import exists, join, read_bytes
 from infimm_data.shards import read_index, read_manifest, read_sample
 from pipelines.extract import extract_html
 from pipelines.layout import Layout
-from pipelines.report import funnel_or_none, show_funnel
+from pipelines.report import funnel_or_none, say, show_funnel
 
 
 def add_commands(commands: Any) -> None:
     """Add the commands of this module to the parser."""
-    report = commands.add_parser("report", help="print the funnel of a build", description="Print the funnel of a build.")
+    text = "print the funnel of a build: what came in, what was dropped by which step and why"
+    report = commands.add_parser("report", help=text, description=text[0].upper() + text[1:] + ".")
     report.add_argument("out", help="folder of the build")
     report.set_defaults(run=print_report)
 
     text = "print documents of finished shards: nodes, scores, pictures as sizes"
     inspect = commands.add_parser("inspect", help=text, description=text[0].upper() + text[1:] + ".")
     inspect.add_argument("out", help="folder of the build")
-    inspect.add_argument("--id", help="one document by its id; default: the first ones")
+    inspect.add_argument("--id", help="one document by its id or the start of it; default: the first ones")
     inspect.add_argument("--count", type=int, default=1, help="how many documents (default 1)")
     inspect.set_defaults(run=inspect_documents)
 
@@ -40,41 +42,44 @@ def print_report(arguments: argparse.Namespace, console: Console) -> bool:
     """Print the stored funnel."""
     funnel = funnel_or_none(Layout(arguments.out))
     if funnel is None:
-        raise ConfigError(f"{arguments.out}: no report/funnel.json there; run 'infimm build RECIPE --out {arguments.out}'")
+        remedy = f"run 'infimm build RECIPE --out {arguments.out}'"
+        raise ConfigError(f"{arguments.out}: no report/funnel.json there; {remedy}")
     show_funnel(funnel, console)
     return True
 
 
 def inspect_documents(arguments: argparse.Namespace, console: Console) -> bool:
     """Print documents out of the shards."""
+    if arguments.count < 1:
+        raise ConfigError(f"--count {arguments.count}: expected 1 or more")
     folder = Layout(arguments.out).shards
-    locations = [place for shard in read_manifest(folder) for place in read_index(folder, shard)]
+    if not exists(join(folder, "manifest.json")):
+        raise ConfigError(f"{folder}: no finished shards there; run 'infimm build RECIPE --out {arguments.out}'")
+    places = (place for shard in read_manifest(folder) for place in read_index(folder, shard))
     if arguments.id:
-        found = [place for place in locations if place.key == arguments.id]
-        if not found:
-            near = did_you_mean(arguments.id, [place.key for place in locations])
-            raise ConfigError(f"--id {arguments.id}: no such document in {folder}.{near}")
-    else:
-        found = locations[: arguments.count]
+        places = (place for place in places if place.key.startswith(arguments.id))
+    found = list(itertools.islice(places, arguments.count))
+    if arguments.id and not found:
+        raise ConfigError(f"--id {arguments.id}: no such document in {folder}; 'infimm inspect' shows the first ones")
     for place in found:
         sample = read_sample(folder, place)
-        console.print(f"[bold]{place.key}[/bold] {place.shard} at byte {place.offset}", highlight=False)
+        say(console, f"{place.key} {place.shard} at byte {place.offset}", style="bold")
         show_document(sample.document, {name: len(data) for name, data in sample.files.items()}, console)
     return True
 
 
 def show_document(document: Document, sizes: dict[str, int], console: Console) -> None:
     """Print a document as a reader would meet it; sizes: bytes of each image file."""
-    console.print(f"{document.origin.url} {document.origin.date}", style="dim", highlight=False, markup=False)
+    say(console, f"{document.origin.url} {document.origin.date}", style="dim")
     for node in document.nodes:
         if isinstance(node, ImageNode):
             scores = " ".join(f"{name}={_short(value)}" for name, value in node.scores.items())
-            line = f"  <image {node.width}x{node.height} px, {sizes.get(node.file or '', 0)} bytes, {scores}> {node.alt}"
-            console.print(line, style="cyan", highlight=False, markup=False)
+            size = f"{node.width}x{node.height} px, {sizes.get(node.file or '', 0)} bytes"
+            say(console, f"  <image {size}, {scores}> {node.alt}", style="cyan")
         else:
-            console.print(node.text, highlight=False, markup=False)
+            say(console, node.text)
     measures = " ".join(f"{name}={_short(value)}" for name, value in document.measures.items())
-    console.print(measures, style="dim", highlight=False, markup=False)
+    say(console, measures, style="dim")
 
 
 def _short(value: object) -> str:
@@ -91,7 +96,7 @@ def extract_files(arguments: argparse.Namespace, console: Console) -> bool:
             raise ConfigError(f"{path}: no such file; expected an HTML page") from None
         document = extract_html(html, arguments.url)
         if document is None:
-            Console(stderr=True).print(f"{path}: no content found", highlight=False, markup=False)
+            say(Console(stderr=True), f"{path}: no content found")
             complete = False
         else:
             console.file.write(to_json(document).decode() + "\n")

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infimm_data.rules import FirstOfGroup, Level, Mask, Rule
-from pipelines.facts import Facts
+from pipelines.facts import Facts, needs_pixels
 from pipelines.recipe import Step
 
 FETCHED = "fetch"
@@ -24,7 +24,10 @@ FETCHED = "fetch"
 
 @dataclass
 class Verdicts:
-    """One verdict per row: `step` is "" where kept, else which step dropped it, with reason, value, threshold."""
+    """One verdict per row: `step` is "" where kept, else which step dropped it, with reason, value, threshold.
+
+    value: what was measured, a number or a text; "" where nothing was, `shown_values` makes texts of it.
+    """
 
     kept: Mask
     step: npt.NDArray[Any]
@@ -37,6 +40,10 @@ class Verdicts:
         """Return verdicts before the first step."""
         empty = [np.full(size, "", dtype=object) for _ in range(4)]
         return cls(np.ones(size, dtype=bool), *empty)
+
+    def shown_values(self) -> list[str]:
+        """Return the measured values as texts, six digits of a number."""
+        return [value if isinstance(value, str) else _text(value) for value in self.value]
 
     def drop(self, rows: Mask, *, step: str, reason: Any, value: Any, threshold: str) -> None:
         """Drop the rows of a mask, all of them still kept; reason and value: one, or an array per dropped row."""
@@ -78,7 +85,7 @@ def decide(facts: Facts, steps: Sequence[Step], *, fetched: bool = True) -> Deci
     found = Decisions(Verdicts.all_kept(facts.num_documents), Verdicts.all_kept(facts.num_images), [])
     asked_status = not fetched
     for step in steps:
-        if not asked_status and facts.needs_pixels(step):
+        if not asked_status and needs_pixels(step):
             _drop_unfetched(facts, found)
             asked_status = True
         for rule in step.filter.rules():
@@ -116,6 +123,7 @@ def _apply(facts: Facts, found: Decisions, step: str, level: Level, rule: Rule) 
         verdicts, candidates = found.documents, found.documents.kept.copy()
         values = _document_values(facts, found, rule.measure)
     if isinstance(rule, FirstOfGroup):
+        assert level == "document", "groups of images are counted, not reduced to one"
         passes = _first_of_group(values, candidates, images_kept(facts, found))
     else:
         passes = rule.passes(values)
@@ -123,12 +131,11 @@ def _apply(facts: Facts, found: Decisions, step: str, level: Level, rule: Rule) 
     threshold = "" if rule.bound is None else _text(rule.bound)
     dropped, came_in = int(failing.sum()), int(candidates.sum())
     found.funnel.append(StepCount(step, level, rule.reason, rule.measure, threshold, came_in, dropped))
-    shown = np.array([_text(value) for value in values[failing]], dtype=object)
-    verdicts.drop(failing, step=step, reason=rule.reason, value=shown, threshold=threshold)
+    verdicts.drop(failing, step=step, reason=rule.reason, value=values[failing], threshold=threshold)
 
 
 def _text(value: Any) -> str:
-    if value is None or (isinstance(value, float) and np.isnan(value)):
+    if value is None or value != value:  # NaN alone differs from itself
         return "not measured"
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
@@ -152,10 +159,11 @@ def _first_of_group(groups: npt.NDArray[Any], candidates: Mask, rank: npt.NDArra
     Best: highest rank (images kept), then the first row (dump order); both are the same on every run.
     """
     passes = np.ones(len(groups), dtype=bool)
-    rows = np.flatnonzero(candidates & np.array([group is not None for group in groups], dtype=bool))
+    grouped = np.fromiter((isinstance(group, str) for group in groups), dtype=np.bool_, count=len(groups))
+    rows = np.flatnonzero(candidates & grouped)
     order = rows[np.lexsort((rows, -rank[rows]))]
-    seen: set[Any] = set()
-    for row in order:
-        passes[row] = groups[row] not in seen
-        seen.add(groups[row])
+    seen: set[str] = set()
+    for row, group in zip(order.tolist(), groups[order].tolist(), strict=True):
+        passes[row] = group not in seen
+        seen.add(group)
     return passes

@@ -27,8 +27,9 @@ def write_decisions(facts: Facts, decisions: Decisions, items: Sequence[int], la
 
 def _table(keys: pa.Table, verdicts: Verdicts) -> pa.Table:
     columns: dict[str, Any] = {"kept": pa.array(verdicts.kept)}
-    for name in ("step", "reason", "value", "threshold"):
+    for name in ("step", "reason", "threshold"):
         columns[name] = pa.array(getattr(verdicts, name).tolist(), type=pa.string())
+    columns["value"] = pa.array(verdicts.shown_values(), type=pa.string())
     for name, values in columns.items():
         keys = keys.append_column(name, values)
     return keys

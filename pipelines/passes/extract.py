@@ -6,8 +6,8 @@ from collections import Counter
 from typing import Any
 
 from infimm_data.document import Document
-from infimm_data.files import file_system
-from infimm_data.tables import DOCUMENTS, TableWriter, document_row, fingerprint, read_metadata
+from infimm_data.files import identity
+from infimm_data.tables import DOCUMENTS, document_chars, document_row, fingerprint, open_table, read_metadata
 from pipelines.layout import Layout
 from pipelines.recipe import Recipe
 from pipelines.run import Run
@@ -18,10 +18,10 @@ EXAMPLES_PER_REASON = 20  # records named per reason and work item: enough to lo
 
 
 def extract(run: Run) -> None:
-    """Turn every unfinished work item into documents."""
+    """Turn every unfinished work item into documents, and note in `run.prints` which documents these are."""
     todo = []
     for item in run.items:
-        print_ = extract_print(run.recipe, item)
+        print_ = run.prints[item.index] = extract_print(run.recipe, item)
         if read_metadata(run.layout.documents(item.index))[0] != print_:
             todo.append((item, (run.recipe.source, item, run.layout, print_)))
     run.go("extract", extract_item, todo)
@@ -30,8 +30,7 @@ def extract(run: Run) -> None:
 def extract_print(recipe: Recipe, item: WorkItem) -> str:
     """Return the fingerprint of a work item's documents: how it is read, and which file it is now."""
     settings = {key: value for key, value in recipe.resolved()["source"].items() if key != "path"}
-    fs, inside = file_system(item.path)
-    return fingerprint("extract", VERSION, settings, item.name, fs.ukey(inside))
+    return fingerprint("extract", VERSION, settings, item.name, identity(item.path))
 
 
 def extract_item(source: Source, item: WorkItem, layout: Layout, print_: str) -> dict[str, Any]:
@@ -41,16 +40,19 @@ def extract_item(source: Source, item: WorkItem, layout: Layout, print_: str) ->
     """
     skipped: Counter[str] = Counter()
     examples: dict[str, list[dict[str, Any]]] = {}
-    documents = 0
-    with TableWriter(layout.documents(item.index), DOCUMENTS, fingerprint=print_) as table:
+    seen: set[str] = set()
+    with open_table(layout.documents(item.index), DOCUMENTS, fingerprint=print_) as table:
         for found in source.read(item):
             if isinstance(found, Document):
-                documents += 1
-                table.add(document_row(found))
-            else:
-                skipped[found.reason] += 1
-                _name_example(examples, found)
-        table.counts.update(documents=documents, skipped=dict(sorted(skipped.items())), examples=examples)
+                if found.id not in seen:
+                    seen.add(found.id)
+                    table.add(document_row(found), document_chars(found))
+                    continue
+                origin = found.origin  # the same record twice: a sample's key must name one document
+                found = Skipped(reason="repeated_record", offset=origin.offset, url=origin.url)
+            skipped[found.reason] += 1
+            _name_example(examples, found)
+        table.counts.update(documents=len(seen), skipped=dict(sorted(skipped.items())), examples=examples)
     return table.counts
 
 

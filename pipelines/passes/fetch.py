@@ -7,6 +7,7 @@ second run starts with the bytes of the first, so even a kill between the two fi
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tarfile
 from collections import Counter
@@ -16,26 +17,26 @@ from typing import IO, Any
 import numpy as np
 import pyarrow as pa
 
+from infimm_data.document import short_url
 from infimm_data.files import file_system, open_whole, remove
-from infimm_data.images import BadImage, inspect_image
+from infimm_data.image_headers import BadImage
+from infimm_data.images import inspect_image
 from infimm_data.shards import tar_member
-from infimm_data.tables import fingerprint, read_metadata, read_table, write_table
+from infimm_data.tables import fingerprint, read_documents, read_metadata, read_table, write_table
 from pipelines.facts import needs_pixels
 from pipelines.fetch_settings import FetchSettings
 from pipelines.fetcher import ConnectTo, fetch_all
 from pipelines.layout import Layout
 from pipelines.passes.decide import decide
-from pipelines.passes.extract import extract_print
 from pipelines.passes.group import gather
-from pipelines.recipe import Recipe, Step
+from pipelines.recipe import Step
 from pipelines.run import Run
 from pipelines.sources.contract import Source, WorkItem
 
 VERSION = 1
-URLS_AT_ONCE = 256  # bodies held in memory before they are written in order: 256 x max_bytes at the very worst
 SCHEMA = pa.schema(
     [
-        ("url", pa.string()),
+        ("url", pa.string()),  # or what `short_url` makes of it
         ("status", pa.string()),  # "ok", or why there is no image
         ("offset", pa.int64()),  # of its bytes in the tar
         ("size_bytes", pa.int64()),
@@ -57,7 +58,7 @@ def fetch(run: Run) -> None:
     live = decide(facts, _steps_before_pixels(run.recipe.steps), fetched=False).images.kept
     todo = []
     for item in run.items:
-        print_ = fetch_print(run.recipe, item)
+        print_ = fetch_print(run, item)
         rows = np.flatnonzero(live & (facts.image_item == item.index))
         urls = list(dict.fromkeys(facts.images.column("url").take(rows).to_pylist()))
         if not is_fetched(run.layout, item.index, urls, print_):
@@ -70,12 +71,12 @@ def _steps_before_pixels(steps: Sequence[Step]) -> Sequence[Step]:
     return steps[: next((number for number, step in enumerate(steps) if needs_pixels(step)), len(steps))]
 
 
-def fetch_print(recipe: Recipe, item: WorkItem) -> str:
+def fetch_print(run: Run, item: WorkItem) -> str:
     """Return the fingerprint of fetched images: the dump they may lie in, and the limits they passed."""
-    settings = recipe.fetch
+    settings = run.recipe.fetch
     limits = settings.model_dump(mode="json", include={"max_bytes", "max_pixels", "max_redirects", "timeout_s"})
     allowed = sorted(settings.allow_private_hosts)
-    return fingerprint("fetch", VERSION, extract_print(recipe, item), limits, allowed)
+    return fingerprint("fetch", VERSION, run.prints[item.index], limits, allowed)
 
 
 def is_fetched(layout: Layout, item: int, urls: Sequence[str], print_: str) -> bool:
@@ -89,7 +90,10 @@ def fetch_item(
     source: Source, item: WorkItem, layout: Layout, settings: FetchSettings, connect_to: ConnectTo,
     urls: Sequence[str], print_: str,
 ) -> dict[str, int]:  # fmt: skip
-    """Get the images of one work item; return how many URLs ended in each status. urls: distinct, in order."""
+    """Get the images of one work item; return how many URLs ended in each status.
+
+    urls: distinct, in order, in the form of `short_url`.
+    """
     earlier = _earlier_rows(layout, item.index, print_)
     known = {row["url"] for row in earlier}
     missing = [url for url in urls if url not in known]
@@ -97,7 +101,7 @@ def fetch_item(
     with open_whole(layout.image_tar(item.index)) as tar:
         if earlier:
             _copy_tar(layout.image_tar(item.index), tar)
-        for url, status, data in _obtain(source, item, missing, settings, connect_to):
+        for url, status, data in _obtain(source, item, _whole_urls(layout, item, missing), settings, connect_to):
             rows.append(_keep(tar, len(rows), url, status, data, settings.max_pixels))
     counts = dict(sorted(Counter(row["status"] for row in rows).items()))
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
@@ -121,24 +125,36 @@ def _copy_tar(path: str, target: IO[bytes]) -> None:
             target.write(chunk)
 
 
+def _whole_urls(layout: Layout, item: WorkItem, urls: Sequence[str]) -> dict[str, str]:
+    """Return whole URL -> short URL, in order; the whole `data:` URIs stand in the documents."""
+    inline = {url for url in urls if url.startswith("data:")}
+    found = {url: url for url in urls if url not in inline}
+    if inline:
+        nodes = (node for document in read_documents(layout.documents(item.index)) for node in document.images)
+        found |= {node.url: short for node in nodes if (short := short_url(node.url)) in inline}
+    return found
+
+
 def _obtain(
-    source: Source, item: WorkItem, urls: Sequence[str], settings: FetchSettings, connect_to: ConnectTo
+    source: Source, item: WorkItem, urls: dict[str, str], settings: FetchSettings, connect_to: ConnectTo
 ) -> Iterator[tuple[str, str, bytes | None]]:
-    """Yield (url, status, data) for every URL once: first what the dump holds, then the web's answers in order."""
-    left = dict.fromkeys(urls)
-    for url, data in source.images(item, urls):
+    """Yield (short URL, status, data) for every URL once: first what the dump holds, then the web's answers in order.
+
+    urls: whole URL -> short URL.
+    """
+    left = dict(urls)
+    for url, data in source.images(item, list(urls)):
         if url in left:
-            del left[url]
-            yield (url, "ok", data) if len(data) <= settings.max_bytes else (url, "too_many_bytes", None)
-    rest = list(left)
-    for start in range(0, len(rest), URLS_AT_ONCE):
-        for answer in fetch_all(rest[start : start + URLS_AT_ONCE], settings, connect_to):
-            yield answer.url, answer.status, answer.data
+            short = left.pop(url)
+            yield (short, "ok", data) if len(data) <= settings.max_bytes else (short, "too_many_bytes", None)
+    for url in [url for url in left if url[:5].lower() == "data:"]:
+        yield left.pop(url), "bad_data_uri", None
+    with contextlib.closing(fetch_all(left, settings, connect_to)) as answers:
+        for answer in answers:
+            yield left[answer.url], answer.status, answer.data
 
 
-def _keep(
-    tar: IO[bytes], number: int, url: str, status: str, data: bytes | None, max_pixels: int
-) -> dict[str, Any]:
+def _keep(tar: IO[bytes], number: int, url: str, status: str, data: bytes | None, max_pixels: int) -> dict[str, Any]:
     """Inspect one image, append it to the tar when it is one, and return its row."""
     row: dict[str, Any] = {"url": url, "status": status}
     if data is None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from infimm_data.document import Document, ImageNode, Measure
+from infimm_data.document import Document, ImageNode, Measure, short_url
 from infimm_data.rules import GroupsDocuments, MeasuresDocument, MeasuresImageNode, measured_with
 from infimm_data.tables import fingerprint, measures_table, read_documents, read_metadata, write_table
 from pipelines.layout import Layout
-from pipelines.passes.extract import extract_print
-from pipelines.recipe import Recipe, Step
+from pipelines.recipe import Step
 from pipelines.run import Run
 from pipelines.sources.contract import WorkItem
 
@@ -18,16 +17,16 @@ def measure(run: Run) -> None:
     """Measure every unfinished work item."""
     todo = []
     for item in run.items:
-        print_ = measure_print(run.recipe, item)
+        print_ = measure_print(run, item)
         if read_metadata(run.layout.document_scores(item.index))[0] != print_:
             todo.append((item, (run.recipe.steps, item.index, run.layout, print_)))
     run.go("measure", measure_item, todo)
 
 
-def measure_print(recipe: Recipe, item: WorkItem) -> str:
+def measure_print(run: Run, item: WorkItem) -> str:
     """Return the fingerprint of the measures: those documents, and what each step measures them with."""
-    measuring = [(step.name, measured_with(step.filter)) for step in recipe.steps if _measures_text(step)]
-    return fingerprint("measure", extract_print(recipe, item), measuring)
+    measuring = [(step.name, measured_with(step.filter)) for step in run.recipe.steps if _measures_text(step)]
+    return fingerprint("measure", run.prints[item.index], measuring)
 
 
 def _measures_text(step: Step) -> bool:
@@ -49,11 +48,13 @@ def measure_item(steps: tuple[Step, ...], item: int, layout: Layout, print_: str
             if isinstance(node, ImageNode):
                 image_ids.append(document.id)
                 positions.append(position)
-                urls.append(node.url)
+                urls.append(short_url(node.url))
                 image_measures.append(measure_image_node(steps, node))
-    images = measures_table({"id": image_ids, "node": positions, "url": urls}, image_measures)
+    nothing = Document(id="", nodes=())  # measured for the names alone: a table without rows has all its columns
+    names, image_names = measure_document(steps, nothing), measure_image_node(steps, ImageNode(url=""))
+    images = measures_table({"id": image_ids, "node": positions, "url": urls}, image_measures, image_names)
     write_table(layout.image_scores(item), images, fingerprint=print_)
-    write_table(layout.document_scores(item), measures_table({"id": ids}, measures), fingerprint=print_)
+    write_table(layout.document_scores(item), measures_table({"id": ids}, measures, names), fingerprint=print_)
 
 
 def measure_document(steps: tuple[Step, ...], document: Document) -> dict[str, Measure | bytes]:

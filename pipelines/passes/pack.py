@@ -7,11 +7,15 @@ and measures did not change is not written again.
 from __future__ import annotations
 
 import hashlib
+import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
 from infimm_data.document import Document, ImageNode, Measure, Node, TextNode
 from infimm_data.errors import InfiMMError
@@ -30,13 +34,14 @@ from pipelines.executor import Task
 from pipelines.facts import FETCHED_COLUMNS, Facts
 from pipelines.layout import Layout
 from pipelines.passes.decide import Decisions
-from pipelines.passes.extract import extract_print
 from pipelines.run import Run
 
+VERSION = 1  # raise when the packing changes what it writes, so that old shards are written again
 EXTENSIONS = {"jpeg": "jpg", "png": "png", "webp": "webp", "gif": "gif"}
+_OUR_FILE = re.compile(r"\d{5,}\.(tar|index\.parquet)")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class KeptImage:
     """An image of a planned document: its node, its bytes in the image tar of the item, its measures."""
 
@@ -50,7 +55,7 @@ class KeptImage:
     scores: Mapping[str, Measure]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class KeptDocument:
     """A planned sample: where its document lies, which images stay, what was measured on it."""
 
@@ -62,57 +67,91 @@ class KeptDocument:
 
 
 def pack(run: Run, facts: Facts, decisions: Decisions) -> None:
-    """Write the shards, delete those of an earlier, larger result, and write the manifest last."""
-    plans = shard_plans(plan_documents(facts, decisions), run.recipe.output.documents_per_shard)
-    print_ = "".join(extract_print(run.recipe, item) for item in run.items)
-    remove(join(run.layout.shards, "manifest.json"))  # a folder with a manifest is a finished set of shards
-    tasks = [Task(shard_name(number), (number, plan, run.layout, print_)) for number, plan in enumerate(plans)]
+    """Write the shards that changed, delete those of an earlier, larger result, and write the manifest last.
+
+    Raises InfiMMError when a shard cannot be written.
+    """
+    folder = run.layout.shards
+    shards: list[ShardInfo | None] = []
+    tasks = []
+    for number, plan in enumerate(shard_plans(facts, decisions, run.recipe.output.documents_per_shard)):
+        print_ = pack_print(run, plan)
+        shards.append(finished_shard(folder, number, fingerprint=print_))
+        if shards[-1] is None:
+            tasks.append(Task(shard_name(number), (number, plan, run.layout, print_)))
+    if tasks:
+        remove(join(folder, "manifest.json"))  # a folder with a manifest is a finished set of shards
     report = run.cluster.run("pack", pack_shard, tasks)
     run.reports.append(report)
     for failure in report.failures:
         raise InfiMMError(f"pack: {failure.name}: {failure.problem}")
-    run.shards = list(report.results)
-    _remove_surplus(run.layout.shards, len(run.shards))
-    write_manifest(run.layout.shards, run.shards)
+    written = iter(report.results)
+    run.shards = [shard or next(written) for shard in shards]
+    write_manifest(folder, run.shards)
+    _remove_surplus(folder, len(run.shards))
+
+
+def pack_print(run: Run, plan: Sequence[KeptDocument]) -> str:
+    """Return the fingerprint of a shard: its documents as they were extracted, and all that goes with them."""
+    documents = [run.prints[item] for item in dict.fromkeys(document.item for document in plan)]
+    rows = [(d.item, d.row, d.id, d.measures, [_astuple(image) for image in d.images]) for d in plan]
+    return fingerprint("pack", VERSION, documents, rows)
+
+
+def _astuple(image: KeptImage) -> tuple[Any, ...]:
+    return tuple(getattr(image, name) for name in KeptImage.__slots__)
 
 
 def _remove_surplus(folder: str, keep: int) -> None:
+    """Delete shards and indices that the manifest does not name; files of others stay."""
     fs, inside = file_system(folder)
+    fs.invalidate_cache()
     wanted = {shard_name(n) for n in range(keep)} | {index_name(shard_name(n)) for n in range(keep)}
-    for path in fs.ls(inside, detail=False) if fs.exists(inside) else []:
-        if path.rpartition("/")[2] not in wanted:
+    for path in fs.ls(inside, detail=False):
+        name = path.rpartition("/")[2]
+        if name not in wanted and _OUR_FILE.fullmatch(name):
             fs.rm_file(path)
 
 
-def plan_documents(facts: Facts, decisions: Decisions) -> list[KeptDocument]:
-    """Return what goes into the shards, in dump order."""
-    images: dict[int, list[KeptImage]] = {}
-    rows = np.flatnonzero(decisions.images.kept)
-    extra = [name for name in facts.images.column_names if name not in ("id", "node", "url", *FETCHED_COLUMNS)]
-    for row, data in zip(rows, facts.images.take(rows).to_pylist(), strict=True):
-        scores = {name: data[name] for name in extra if data[name] is not None}
-        fields = {name: data[name] for name in ("node", "offset", "size_bytes", "sha256", "format", "width", "height")}
-        images.setdefault(int(facts.image_document[row]), []).append(KeptImage(**fields, scores=scores))
+def shard_plans(facts: Facts, decisions: Decisions, documents_per_shard: int) -> Iterator[list[KeptDocument]]:
+    """Yield what goes into each shard, in dump order; shards are of equal size but the last."""
     kept = np.flatnonzero(decisions.documents.kept)
+    images = np.flatnonzero(decisions.images.kept)
+    owners = facts.image_document[images]  # ascending, as the images stand in the order of their documents
+    for start in range(0, len(kept), documents_per_shard):
+        here = kept[start : start + documents_per_shard]
+        first, last = np.searchsorted(owners, [here[0], here[-1] + 1])
+        yield _plan(facts, here, images[first:last])
+
+
+def _plan(facts: Facts, documents: npt.NDArray[np.int64], images: npt.NDArray[np.int64]) -> list[KeptDocument]:
+    """Return the plan of one shard from the rows of its documents and images."""
+    extra = [name for name in facts.images.column_names if name not in ("id", "node", "url", *FETCHED_COLUMNS)]
+    of_document: dict[int, list[KeptImage]] = {}
+    for row, data in zip(images, facts.images.take(pa.array(images)).to_pylist(), strict=True):
+        fields = {name: data[name] for name in KeptImage.__slots__ if name != "scores"}
+        image = KeptImage(**fields, scores=_measured({name: data[name] for name in extra}))
+        of_document.setdefault(int(facts.image_document[row]), []).append(image)
     plan = []
-    for row, data in zip(kept, facts.documents.take(kept).to_pylist(), strict=True):
+    for row, data in zip(documents, facts.documents.take(pa.array(documents)).to_pylist(), strict=True):
         key = data.pop("id")
-        measures = {name: value for name, value in data.items() if value is not None}
         item, place = int(facts.document_item[row]), int(facts.document_row[row])
-        plan.append(KeptDocument(item, place, key, tuple(images.get(int(row), ())), measures))
+        plan.append(KeptDocument(item, place, key, tuple(of_document.get(int(row), ())), _measured(data)))
     return plan
 
 
-def shard_plans(plan: Sequence[KeptDocument], documents_per_shard: int) -> list[list[KeptDocument]]:
-    """Cut the plan into shards of equal size; the last one may be smaller."""
-    return [list(plan[at : at + documents_per_shard]) for at in range(0, len(plan), documents_per_shard)]
+def _measured(measures: Mapping[str, Measure]) -> dict[str, Measure]:
+    """Leave out what was not measured: None, NaN, and infinity, which JSON cannot hold."""
+    return {
+        name: value
+        for name, value in measures.items()
+        if value is not None and not (isinstance(value, float) and not math.isfinite(value))
+    }
 
 
-def pack_shard(number: int, plan: Sequence[KeptDocument], layout: Layout, documents_print: str) -> ShardInfo:
-    """Write one shard, or return the manifest line of the finished one."""
-    print_ = fingerprint("pack", documents_print, [asdict(document) for document in plan])
-    finished = finished_shard(layout.shards, number, fingerprint=print_)
-    return finished or write_shard(layout.shards, number, _samples(plan, layout), fingerprint=print_)
+def pack_shard(number: int, plan: Sequence[KeptDocument], layout: Layout, print_: str) -> ShardInfo:
+    """Write one shard; return its manifest line."""
+    return write_shard(layout.shards, number, _samples(plan, layout), fingerprint=print_)
 
 
 def _samples(plan: Sequence[KeptDocument], layout: Layout) -> Iterator[Sample]:
@@ -132,7 +171,8 @@ def _read(tar: IO[bytes], image: KeptImage, item: int) -> bytes:
     tar.seek(image.offset)
     data = tar.read(image.size_bytes)
     if hashlib.sha256(data).hexdigest() != image.sha256:
-        raise OSError(f"image tar of item {item} at byte {image.offset}: sha256 differs; remove images/ and fetch again")
+        where = f"image tar of item {item} at byte {image.offset}"
+        raise OSError(f"{where}: sha256 differs; remove images/ and fetch again")
     return data
 
 
@@ -166,13 +206,3 @@ def _packed(node: ImageNode, image: KeptImage, field: str) -> ImageNode:
     return replace(
         node, url=url, file=field, sha256=image.sha256, width=image.width, height=image.height, scores=image.scores
     )
-
-
-def counts(shards: Sequence[ShardInfo]) -> dict[str, Any]:
-    """Return the sums over the shards, for the funnel."""
-    return {
-        "shards": len(shards),
-        "documents": sum(shard.num_documents for shard in shards),
-        "images": sum(shard.num_images for shard in shards),
-        "bytes": sum(shard.size_bytes for shard in shards),
-    }

@@ -9,7 +9,9 @@ def text_hash(*texts: str) -> Measure:
 
 
 def test_layout_case_and_width_make_no_difference() -> None:
-    assert text_hash("The  Old\nLighthouse.") == text_hash("the old lighthouse") == text_hash("the old", "ＬＩＧＨＴhouse")
+    assert (
+        text_hash("The  Old\nLighthouse.") == text_hash("the old lighthouse") == text_hash("the old", "ＬＩＧＨＴhouse")
+    )
 
 
 def test_another_order_of_words_is_another_text() -> None:

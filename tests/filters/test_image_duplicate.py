@@ -40,7 +40,11 @@ def smallest_reachable(size: int, pairs: set[tuple[int, int]]) -> list[int]:
 @pytest.mark.parametrize("distance", [0, 1, 2, 3, 4, 5, 6, 8, 10, 12])
 def test_the_search_finds_exactly_the_pairs_within_the_distance(distance: int) -> None:
     hashes = np.unique(near_copies(400, distance))
-    found = {(min(a, b), max(a, b)) for x, y in near_pairs(hashes, distance) for a, b in zip(x.tolist(), y.tolist())}
+    found = {
+        (min(a, b), max(a, b))
+        for x, y in near_pairs(hashes, distance)
+        for a, b in zip(x.tolist(), y.tolist(), strict=True)
+    }
     assert found == all_pairs(hashes, distance)
     assert distance == 0 or found
 

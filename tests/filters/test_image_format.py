@@ -18,5 +18,5 @@ def test_keeping_nothing_is_allowed_and_keeps_nothing() -> None:
 
 
 def test_an_unknown_format_is_a_config_error_with_the_nearest_name() -> None:
-    with pytest.raises(ConfigError, match="unknown format 'jpg'. Did you mean 'jpeg'"):
+    with pytest.raises(ConfigError, match=r"unknown format 'jpg'\. Did you mean 'jpeg'"):
         ImageFormat(keep=("jpg",))

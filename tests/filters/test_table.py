@@ -88,7 +88,7 @@ def test_it_is_frozen_and_takes_keywords_only(name: str) -> None:
 
 @EVERY
 def test_its_reasons_are_unique_slugs(name: str) -> None:
-    settings = {field: 1 for field in bound_fields(name)}
+    settings = dict.fromkeys(bound_fields(name), 1)
     reasons = [rule.reason for rule in FILTERS[name](**settings).rules()]
     assert reasons
     assert len(set(reasons)) == len(reasons)
@@ -96,7 +96,9 @@ def test_its_reasons_are_unique_slugs(name: str) -> None:
 
 
 def test_no_two_filters_share_a_reason_or_a_measure() -> None:
-    reasons = [rule.reason for name in FILTERS for rule in FILTERS[name](**{f: 1 for f in bound_fields(name)}).rules()]
+    reasons = [
+        rule.reason for name in FILTERS for rule in FILTERS[name](**dict.fromkeys(bound_fields(name), 1)).rules()
+    ]
     measures = [key for cls in FILTERS.values() for key in measured_keys(cls())]
     assert len(set(reasons)) == len(reasons)
     assert len(set(measures)) == len(measures)
@@ -105,7 +107,7 @@ def test_no_two_filters_share_a_reason_or_a_measure() -> None:
 
 @EVERY
 def test_its_rules_read_only_what_is_measured_or_supplied(name: str) -> None:
-    made = FILTERS[name](**{field: 1 for field in bound_fields(name)})
+    made = FILTERS[name](**dict.fromkeys(bound_fields(name), 1))
     assert {rule.measure for rule in made.rules()} <= measured_keys(made) | SUPPLIED
 
 
@@ -182,7 +184,7 @@ def test_bounds_that_cross_or_are_no_number_are_a_config_error(name: str) -> Non
 
 @EVERY
 def test_what_was_not_measured_passes_no_rule_but_an_optional_one(name: str) -> None:
-    for rule in FILTERS[name](**{field: 1 for field in bound_fields(name)}).rules():
+    for rule in FILTERS[name](**dict.fromkeys(bound_fields(name), 1)).rules():
         if isinstance(rule, AtLeast | AtMost):
             assert rule.passes(np.array([np.nan])).tolist() == [getattr(rule, "or_unknown", False)]
         if isinstance(rule, OneOf):

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from infimm_data.stream.images import to_pixels
 from infimm_data.stream.tokens import Vocabulary
+from infimm_data.torchvision_ops import declare_torchvision_ops
 from model.infimm import InfiMM, vision_of
-from model.torchvision_operators import declare
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def generate(
 
     Raises ValueError when a prompt has not as many images as `<image>` tokens.
     """
-    declare()
+    declare_torchvision_ops()
     from transformers import DynamicCache  # heavy: only where a model is there anyway
 
     sampling = sampling or Sampling()

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from infimm_data.errors import ConfigError
 from infimm_data.files import resolve
+from infimm_data.torchvision_ops import declare_torchvision_ops
 from model.config import LanguageSettings
-from model.torchvision_operators import declare
 
 Between = Callable[[int, Tensor], Tensor]
 """Called before decoder layer i with (i, hidden_BTD); returns the hidden states that enter the layer."""
@@ -27,7 +27,7 @@ def load_language(settings: LanguageSettings, *, vocabulary: int) -> nn.Module:
 
     Raises ConfigError when the config or the weights cannot be had, or when the architecture has no such stack.
     """
-    declare()
+    declare_torchvision_ops()
     from transformers import AutoConfig, AutoModelForCausalLM  # heavy: only where a language model is needed
 
     try:

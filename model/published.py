@@ -18,11 +18,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from infimm_data.errors import ConfigError
+from infimm_data.torchvision_ops import declare_torchvision_ops
 from model.config import CrossAttentionSettings, LanguageSettings
 from model.infimm import InfiMM
 from model.language import load_language
 from model.perceiver import PerceiverResampler
-from model.torchvision_operators import declare
 from model.vision import VisionTower
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # INFIMM.md 2.1
@@ -106,7 +106,7 @@ def _build(about: dict[str, Any]) -> InfiMM:
 
 
 def _eva(visual: dict[str, Any]) -> VisionTower:
-    declare()
+    declare_torchvision_ops()
     from timm.models.eva import Eva  # heavy: only for the published layout
 
     trunk = Eva(

@@ -10,7 +10,7 @@ from typing import Any
 from infimm_data.errors import ConfigError
 from infimm_data.files import resolve
 from infimm_data.stream.tokens import Vocabulary
-from model.torchvision_operators import declare
+from infimm_data.torchvision_ops import declare_torchvision_ops
 
 END_OF_CHUNK = "<|endofchunk|>"
 IMAGE = "<image>"
@@ -42,7 +42,7 @@ def load_tokenizer(path: str) -> Tokenizer:
     its text), or when `<|endofchunk|>`, `<image>`, the start or the end token is missing. Without a pad token the
     end token stands in; padding is known by its document id, never by its token (INFIMM.md 1.9, 10).
     """
-    declare()
+    declare_torchvision_ops()
     from transformers import AutoTokenizer  # heavy: only where a tokenizer is needed
 
     folder = resolve(path)

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from infimm_data.errors import ConfigError, did_you_mean
 from infimm_data.files import resolve
+from infimm_data.torchvision_ops import declare_torchvision_ops
 from model.config import VisionSettings
-from model.torchvision_operators import declare
 
 _LOCAL = "local-dir:"
 
@@ -87,7 +87,7 @@ class VisionTower(nn.Module):
 
 def load_vision(settings: VisionSettings) -> VisionTower:
     """Return the tower; raises ConfigError when there is no such model, folder or weights."""
-    declare()
+    declare_torchvision_ops()
     import open_clip  # heavy: only where a tower is needed
 
     name = settings.name

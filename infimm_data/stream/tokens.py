@@ -134,7 +134,10 @@ class _Columns:
 
 
 def cut_qualities(text: str) -> Ints:
-    """Return for each character how good a cut before it is (0-2); white space counts like what follows it."""
+    """Return for each character how good a cut before it is (0-2); white space counts like what follows it.
+
+    None before the first: what stands before a text is its image, and the two stay together.
+    """
     qualities = np.full(len(text) + 1, INSIDE_WORD, dtype=np.int64)
     for match in _SPACE.finditer(text):
         start, stop = match.span()
@@ -144,7 +147,6 @@ def cut_qualities(text: str) -> Ints:
         qualities[start : stop + 1] = AT_SENTENCE if ends_sentence else AT_WORD
     for match in _UNSPACED_END.finditer(text):
         qualities[match.end()] = AT_SENTENCE
-    qualities[0] = AT_SENTENCE
     return qualities
 
 

@@ -96,7 +96,9 @@ def test_greedy_tokens_are_those_of_the_reference(model, expected):
     from model.generate import Prompt, Sampling, generate
 
     # ends only at an id that the reference may not choose either; the reference stops on 2
-    vocabulary = Vocabulary(encode=lambda text: ([], []), bos=1, eos=2, end_of_chunk=2, image=121, pad=2, fingerprint="")
+    vocabulary = Vocabulary(
+        encode=lambda text: ([], []), bos=1, eos=2, end_of_chunk=2, image=121, pad=2, fingerprint=""
+    )
     length = int(expected["greedy_prompt_len"])
     ids = expected["input_ids"][0, :length]
     images = expected["images"][0, : int((ids == 121).sum()), 0]

@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
+from infimm_data.image_headers import BadImage, read_header
+
 Attributes = Mapping[str, str | None]
 
 # Where lazy-loading scripts keep the real address, most trusted first. Names are those of lazysizes, WordPress
@@ -134,7 +136,16 @@ def decode_data_uri(uri: str, max_bytes: int) -> bytes | None:
             data = base64.b64decode(b"".join(data.split()) + b"==", validate=False)
         except (binascii.Error, ValueError):
             return None
-    return data if 0 < len(data) <= max_bytes else None
+    return data if len(data) <= max_bytes and is_image(data) else None
+
+
+def is_image(data: bytes) -> bool:
+    """Say whether a file begins as an image of any known format does; it may still be damaged further on."""
+    try:
+        read_header(data)
+    except BadImage as bad:
+        return bad.reason != "not_an_image"
+    return True
 
 
 def pixels(value: str | None) -> int | None:

@@ -28,6 +28,7 @@ from pipelines.html_vocabulary import (
 
 _HIDDEN_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.I)
 MAX_LOOSE_FIGURE_BLOCKS = 8  # a <div> whose class speaks of images is a figure up to this size, above it a region
+MAX_FIGURE_BLOCKS = 200  # of a <figure>: a gallery; the bound keeps nested ones from costing their square
 MAX_GLYPH_SIDE = 32  # pixels; an image declared smaller on both sides is an icon inside a sentence
 
 
@@ -159,7 +160,7 @@ class _Walker:
         if opened.figure_start is not None:
             self.figures -= 1
             size = len(self.page.blocks) - opened.figure_start
-            if opened.tag == "figure" or size <= MAX_LOOSE_FIGURE_BLOCKS:
+            if size <= (MAX_FIGURE_BLOCKS if opened.tag == "figure" else MAX_LOOSE_FIGURE_BLOCKS):
                 place_captions(self.page.blocks, opened.figure_start)
         if opened.is_container:
             self.container = self.page.containers[self.container].parent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
@@ -11,6 +12,7 @@ from typing import Any, BinaryIO
 import fsspec
 
 from infimm_data.errors import ConfigError, SourceError
+from infimm_data.files import file_system, resolve
 from pipelines.archives.records import Damage, Record, read_records
 
 SUFFIXES = (".warc", ".warc.gz", ".arc", ".arc.gz", ".wacz")
@@ -21,14 +23,14 @@ _MAGIC_CHARACTERS = "*?["
 def list_files(path: str) -> list[tuple[str, str, int]]:
     """Return (name, path, size in bytes) of every archive at `path`, sorted by name.
 
-    path: a file (any suffix), a folder (searched with its subfolders for the usual suffixes), or a glob; local
-    or an fsspec URL. Names are relative to the folder or to the fixed part of the glob. Raises ConfigError
-    where there is none.
+    path: a file (any suffix), a folder (searched with its subfolders for the usual suffixes), or a glob; local,
+    an fsspec URL, or "package:" as `infimm_data.files.resolve` takes it. Names are relative to the folder or to
+    the fixed part of the glob. Raises ConfigError where there is none.
     """
     try:
-        filesystem, root = fsspec.core.url_to_fs(path)
+        filesystem, root = file_system(resolve(path))
         found, base = _matches(filesystem, root)
-    except (OSError, ValueError, ImportError) as error:
+    except OSError as error:
         raise ConfigError(f"web_archive path {path!r} cannot be listed: {error}. Check the path.") from None
     if not found:
         raise ConfigError(
@@ -76,14 +78,29 @@ def read_archive(file: BinaryIO, name: str, keep: Callable[[str, str], int]) -> 
 
     name: of the file; keep: as `read_records` takes it. Raises SourceError where the file holds no record at all.
     """
+    early: list[tuple[str, Damage]] = []  # damage before the first record: none follows where this is no archive
     is_any = False
     for dump, stream in _streams(file, name):
-        for record in read_records(stream, keep):
-            is_any = is_any or isinstance(record, Record) or bool(record.url)
+        for record in _read_stream(stream, keep):
+            is_any = is_any or isinstance(record, Record) or record.is_record
             if is_any:
+                yield from early
+                early.clear()
                 yield dump, record
+            elif isinstance(record, Damage):
+                early.append((dump, record))
     if not is_any:
-        raise SourceError(f"{name}: no WARC or ARC record found; expected {', '.join(SUFFIXES)}. Remove or replace it.")
+        found = f" ({early[0][1].detail})" if early else " (it is empty)"
+        raise SourceError(
+            f"{name}: no WARC or ARC record{found}; expected {', '.join(SUFFIXES)}. Remove or replace the file."
+        )
+
+
+def _read_stream(stream: BinaryIO, keep: Callable[[str, str], int]) -> Iterator[Record | Damage]:
+    try:
+        yield from read_records(stream, keep)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        yield Damage(offset=-1, detail=f"the archive is broken inside its WACZ ({error})", is_record=False)
 
 
 def _streams(file: BinaryIO, name: str) -> Iterator[tuple[str, BinaryIO]]:
@@ -99,7 +116,7 @@ def _streams(file: BinaryIO, name: str) -> Iterator[tuple[str, BinaryIO]]:
             for entry in entries:
                 with archive.open(entry) as member:
                     yield f"{name}/{entry.filename}", member  # type: ignore[misc]  # ZipExtFile is no BinaryIO by type only
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise SourceError(f"{name}: cannot be read as a WACZ ({error}). Remove or replace it.") from None
 
 

@@ -19,13 +19,14 @@ from pipelines.archives.http_message import (
 )
 from pipelines.archives.records import Damage, Record
 from pipelines.archives.urls import url_key
+from pipelines.html_images import is_image
 
 _T = TypeVar("_T")
 
 logger = logging.getLogger(__name__)
 
 MAX_REDIRECTS = 10  # as many as curl's usage advises and fewer than browsers' 20; loops end here too
-_PAGE_TYPES = frozenset(("text/html", "application/xhtml+xml", "text/css", "application/json", "text/plain"))
+_PAGE_TYPES = frozenset(("text/html", "application/xhtml+xml"))
 _PAYLOAD_KINDS = frozenset(("response", "resource", "revisit"))
 
 Place = tuple[str, int]
@@ -133,8 +134,11 @@ def _image(record: Record, max_bytes: int) -> bytes | None:
 
 
 def _may_hold_image(message: HttpMessage) -> bool:
-    is_ok = message.status is None or 200 <= message.status < 300
-    return is_ok and message.media_type not in _PAGE_TYPES and len(message.body) > 0
+    if not (message.status is None or 200 <= message.status < 300) or not message.body:
+        return False
+    if message.media_type.startswith("image/"):
+        return True
+    return message.media_type not in _PAGE_TYPES and is_image(message.body)
 
 
 def _joined(url: str, location: str) -> str:

@@ -44,11 +44,16 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Damage:
-    """Bytes that are no whole record. detail: what was found, in one line; url: where the record still names it."""
+    """Bytes that are no whole record.
+
+    detail: what was found, in one line; url: where a record still names it; is_record: whether the first line of
+    a record was there.
+    """
 
     offset: int
     detail: str
     url: str = ""
+    is_record: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +85,16 @@ def read_records(file: BinaryIO, keep: Callable[[str, str], int]) -> Iterator[Re
     while True:
         offset, head = stream.offset, None
         try:
-            if not _skip_blank_lines(stream):
+            if not stream.skip_blank_lines():
                 stream.raise_damage()
                 return
             offset = stream.offset
             if not stream.is_at_record():
                 found = stream.peek(24)
                 passed = stream.find_record()
-                yield Damage(offset=offset, detail=f"{passed} bytes that belong to no record: {found!r}")
+                yield Damage(
+                    offset=offset, detail=f"{passed} bytes that belong to no record: {found!r}", is_record=False
+                )
                 continue
             stream.forget()
             head = _read_head(stream)
@@ -96,14 +103,9 @@ def read_records(file: BinaryIO, keep: Callable[[str, str], int]) -> Iterator[Re
         except _BadHeadError as bad:
             yield Damage(offset=offset, detail=str(bad), url=bad.url)
         except DamagedStreamError as damage:
-            yield Damage(offset=damage.offset, detail=damage.detail, url=head.url if head else "")
+            url = head.url if head else ""
+            yield Damage(offset=damage.offset, detail=damage.detail, url=url, is_record=head is not None)
             stream.skip_damage(damage)
-
-
-def _skip_blank_lines(stream: ArchiveStream) -> bool:
-    while (ahead := stream.peek(2)) and ahead[:1] in b"\r\n":
-        stream.readline(2)
-    return bool(ahead)
 
 
 def _read_body(stream: ArchiveStream, offset: int, head: _Head, keep: int) -> Iterator[Record | Damage]:
@@ -135,7 +137,7 @@ def _read_body(stream: ArchiveStream, offset: int, head: _Head, keep: int) -> It
 
 
 def _is_at_end_of_record(stream: ArchiveStream) -> bool:
-    _skip_blank_lines(stream)
+    stream.skip_blank_lines()
     return not stream.peek(1) or stream.is_at_record()
 
 

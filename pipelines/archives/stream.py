@@ -21,6 +21,8 @@ RECORD_START = re.compile(
 """The first line of a WARC record, or of an ARC record (URL, IP address, date, type, ..., length)."""
 
 MAX_REWOUND_BYTES = 1 << 30  # over the life of a stream: hostile lengths must not make reading quadratic
+MAX_GAP_BYTES = 1 << 28  # without a record before the rest of the file is given up: a bomb ends here
+MAX_FALSE_MEMBERS = 1_000  # over the life of a stream; by chance the magic stands about 60 times in a gigabyte
 _LONGEST_START = 10_240  # bytes of the longest first line that RECORD_START matches
 _READ_BYTES = 1 << 16
 _BEHIND_BYTES = 1 << 12  # kept behind the position, so that most rewinding is free
@@ -44,6 +46,7 @@ class ArchiveStream:
         self._before = 0  # position of the buffer's first byte
         self._is_at_end = False
         self._rewound = 0
+        self._false_members = 0
         self._damage: DamagedStreamError | None = None
 
     @property
@@ -71,6 +74,15 @@ class ArchiveStream:
             pass
         return self._buffer[self._at : self._at + size]
 
+    def skip_blank_lines(self) -> bool:
+        """Move past line ends; return whether anything follows."""
+        while window := self.peek(_BEHIND_BYTES):
+            blank = len(window) - len(window.lstrip(b"\r\n"))
+            self._take(blank)
+            if blank < len(window):
+                return True
+        return False
+
     def read_block(self, size: int, keep: int) -> tuple[bytes, int]:
         """Read `size` bytes; return the first `keep` of them, and how many there were.
 
@@ -93,10 +105,16 @@ class ArchiveStream:
         return RECORD_START.match(self.peek(_LONGEST_START)) is not None
 
     def find_record(self) -> int:
-        """Move to the next first line of a record, or to the end; return how many bytes were passed over."""
+        """Move to the next first line of a record, or to the end; return how many bytes were passed over.
+
+        Gives up, as if the file ended, after MAX_GAP_BYTES.
+        """
         begin = self.position
         while window := self.peek(_READ_BYTES):
-            match = RECORD_START.search(window)
+            if self.position - begin > MAX_GAP_BYTES:
+                self._restart(self.position, None)
+                break
+            match = RECORD_START.search(window) if b":" in window or b"WARC/" in window else None
             if match is not None:
                 self._take(match.start())
                 break
@@ -127,10 +145,11 @@ class ArchiveStream:
         """Move to the next gzip member that begins with a record, or to the end."""
         begin = self.position
         found = find_member(self._file, damage.offset + 1)
-        while found >= 0:
+        while found >= 0 and self._false_members < MAX_FALSE_MEMBERS:
             self._restart(begin, found)
             if self.is_at_record():
                 return
+            self._false_members += 1
             found = find_member(self._file, found + 1)
         self._restart(begin, None)
 

@@ -67,41 +67,52 @@ class Model:
 
 
 class Cluster:
-    """Ray, embedded on this machine by default, or a running cluster by address."""
+    """Ray, embedded on this machine by default, or a running cluster by address.
+
+    The embedded one starts with the first task: a build with nothing left to do costs no start-up.
+    """
 
     def __init__(self, *, address: str | None = None, workers: int | None = None) -> None:
         """address: of a running Ray cluster ("auto" or ray://...), None starts one here; workers: logical CPUs of it.
 
         Raises ConfigError when the cluster does not answer or `workers` is given for a running one.
         """
-        import ray
-
         if address and workers:
             raise ConfigError("--workers: the cluster at --ray has its own size; leave one of the two flags out")
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # Ray warns at every start that a future version will hide GPUs from tasks that ask for none: as we want it.
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        self._owned = not ray.is_initialized()
-        if self._owned:
-            here = {"address": "local", "include_dashboard": False, "num_cpus": workers or os.cpu_count()}
-            options: dict[str, Any] = {"address": address} if address else here
-            try:
-                ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
-            except (ConnectionError, RuntimeError, ValueError) as error:
-                problem = str(error).strip().splitlines()[0]
-                where = f"--ray {address}: no Ray cluster answers there" if address else "Ray does not start here"
-                raise ConfigError(f"{where} ({problem})") from None
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray has no types here
-        self.num_cpus = max(1, int(resources.get("CPU", 1)))
-        self.num_gpus = int(resources.get("GPU", 0))
+        self._address, self._workers = address, workers
+        self._resources: dict[str, float] | None = None
+        self._owned = False
+        if address:
+            self._started()
+
+    def _started(self) -> dict[str, float]:
+        """Start or join Ray if that is not done; return its resources."""
+        import ray
+
+        if self._resources is None:
+            self._owned = not ray.is_initialized()
+            if self._owned:
+                _start_ray(self._address, self._workers)
+            self._resources = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray has no types here
+        return self._resources
+
+    @property
+    def num_cpus(self) -> int:
+        """Logical CPUs, at least 1."""
+        return max(1, int(self._started().get("CPU", 1)))
+
+    @property
+    def num_gpus(self) -> int:
+        """GPUs of the whole cluster."""
+        return int(self._started().get("GPU", 0))
 
     def __enter__(self) -> Cluster:
         return self
 
     def __exit__(self, *error: object) -> None:
-        import ray
-
         if self._owned:
+            import ray
+
             ray.shutdown()
 
     def run(
@@ -120,6 +131,22 @@ class Cluster:
                 _run_all(call, function, tasks, report, track, limit=TASKS_PER_CPU * self.num_cpus)
         report.seconds = time.monotonic() - start
         return report
+
+
+def _start_ray(address: str | None, workers: int | None) -> None:
+    import ray
+
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray warns at every start that a future version will hide GPUs from tasks that ask for none: as we want it.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    here = {"address": "local", "include_dashboard": False, "num_cpus": workers or os.cpu_count()}
+    options: dict[str, Any] = {"address": address} if address else here
+    try:
+        ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        problem = str(error).strip().splitlines()[0]
+        where = f"--ray {address}: no Ray cluster answers there" if address else "Ray does not start here"
+        raise ConfigError(f"{where} ({problem})") from None
 
 
 def _attempt(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:

@@ -66,9 +66,13 @@ def _score_pairs(run: Run, facts: Facts, step: Step, scores: ScoresPairs, live: 
             run.layout.pair_scores(step.name, item.index), zip(table["id"], table["node"], strict=True), print_
         ):
             todo.append((item, (step.name, scores, item.index, run.layout, pairs, print_)))
-    device = "cuda" if run.cluster.num_gpus else "cpu"
-    model = Model(load_scorer, (scores, device), num_gpus=1.0 if device == "cuda" else 0.0)
+    model = _model(scores, run.cluster.num_gpus) if todo else None
     return bool(run.go(f"score {step.name}", score_item, todo, model).failures)
+
+
+def _model(scores: ScoresPairs, num_gpus: int) -> Model:
+    """Return what each worker loads: one whole GPU each where there are any."""
+    return Model(load_scorer, (scores, "cuda" if num_gpus else "cpu"), num_gpus=1.0 if num_gpus else 0.0)
 
 
 def is_scored(path: str, keys: Iterable[tuple[str, int]], print_: str) -> bool:

@@ -1,0 +1,73 @@
+"""Rules: inclusive bounds, and nothing that was not measured passes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from infimm_data.errors import ConfigError
+from infimm_data.rules import AtLeast, AtMost, OneOf, check_bounds, measured_with, within
+
+NUMBERS = np.array([np.nan, 0.0, 4.999, 5.0, 5.001, np.inf])
+OBJECTS = np.array([None, 5, True], dtype=object)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    min_side: float | None = None
+    max_side: float | None = None
+    keep: tuple[str, ...] = ()
+    model: str = "m"
+
+
+def test_at_least_is_inclusive_and_what_was_not_measured_fails():
+    assert AtLeast("m", 5, "r").passes(NUMBERS).tolist() == [False, False, False, True, True, True]
+    assert AtLeast("m", 0, "r").passes(OBJECTS).tolist() == [False, True, True]
+
+
+def test_or_unknown_keeps_what_was_not_measured():
+    assert AtLeast("m", 5, "r", or_unknown=True).passes(NUMBERS).tolist() == [True, False, False, True, True, True]
+    assert AtLeast("m", 6, "r", or_unknown=True).passes(OBJECTS).tolist() == [True, False, False]
+
+
+def test_at_most_is_inclusive_and_what_was_not_measured_fails():
+    assert AtMost("m", 5, "r").passes(NUMBERS).tolist() == [False, True, True, True, False, False]
+    assert AtMost("m", 0, "r").passes(OBJECTS).tolist() == [False, False, False]
+
+
+def test_one_of_takes_slugs_and_never_none():
+    values = np.array(["en", "de", None, "", "None"], dtype=object)
+    assert OneOf("m", ("en", "", "None"), "r").passes(values).tolist() == [True, False, False, True, True]
+    assert OneOf("m", (), "r").passes(values).tolist() == [False] * 5
+
+
+@pytest.mark.parametrize("rule", [AtLeast("m", 1, "r"), AtMost("m", 1, "r"), OneOf("m", ("a",), "r")])
+def test_no_rows_give_no_answers(rule):
+    assert rule.passes(np.empty(0)).tolist() == []
+
+
+def test_within_leaves_out_bounds_that_are_off_and_keeps_zero():
+    assert within("m", None, None) == ()
+    assert within("m", 0, None, below="b") == (AtLeast("m", 0, "b"),)
+    assert within("m", 0, 0, below="b", above="a") == (AtLeast("m", 0, "b"), AtMost("m", 0, "a"))
+
+
+@pytest.mark.parametrize("bounds", [Bounds(), Bounds(1, 1), Bounds(0, 5), Bounds(None, 1), Bounds(9, None)])
+def test_possible_bounds_are_taken(bounds):
+    check_bounds(bounds)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [(Bounds(2, 1), "min_side is 2, above max_side 1"), (Bounds(float("nan")), "min_side is not a number")],
+)
+def test_impossible_bounds_are_refused(bounds, said):
+    with pytest.raises(ConfigError, match=said):
+        check_bounds(bounds)
+
+
+def test_a_bound_does_not_shape_what_is_measured_but_a_model_does():
+    assert measured_with(Bounds(1, 2, ("a",))) == measured_with(Bounds()) == {"model": "m"}
+    assert measured_with(Bounds(model="n")) == {"model": "n"}

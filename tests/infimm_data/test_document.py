@@ -70,11 +70,16 @@ def test_a_newer_schema_is_refused_and_says_what_to_do():
         from_json(json.dumps(read).encode())
 
 
+def with_node(node):
+    return json.dumps({"schema": 1, "id": "a", "nodes": [node], "origin": {}, "measures": {}}).encode()
+
+
 @pytest.mark.parametrize(
     "data",
-    [b"", b"[]", b"3", b"{}", b'{"schema":"1"}', b"\xff", b'{"schema":1,"id":"a","nodes":[{}],"origin":{},"measures":{}}',
-     b'{"schema":1,"id":"a","nodes":[{"type":"video"}],"origin":{},"measures":{}}',
-     b'{"schema":1,"id":"a","nodes":[{"type":"text","text":null}],"origin":{},"measures":{}}'],
+    [
+        b"", b"[]", b"3", b"{}", b'{"schema":"1"}', b"\xff",
+        with_node({}), with_node({"type": "video"}), with_node({"type": "text", "text": None}),
+    ],
 )  # fmt: skip
 def test_what_is_no_document_raises_value_or_key_error(data):
     with pytest.raises((ValueError, KeyError)):

@@ -1,0 +1,26 @@
+"""What tests of several rooms share: one small Ray for all that need it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """An embedded Ray with 2 logical CPUs, started by the first test that asks for it."""
+    from pipelines.executor import Cluster
+
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(ROOT)  # so that workers find the functions and sources that tests define
+    with Cluster(workers=2) as started:
+        assert started.num_cpus == 2
+        yield started
+    if before is None:
+        del os.environ["PYTHONPATH"]
+    else:
+        os.environ["PYTHONPATH"] = before

@@ -1,0 +1,187 @@
+"""What is kept, what is dropped, by which step and why: from hand-made facts."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from infimm_data.rules import AtLeast, AtMost, FirstOfGroup, OneOf
+from pipelines.passes.decide import decide
+from tests.pipelines.made_facts import make_facts, step
+
+WORDS = step("words", "document", AtLeast("words", 10, "too_few_words"))
+SIDE = step("size", "image", AtLeast("short_side", 100, "image_too_small"))
+COUNT = step("count", "document", AtLeast("images_kept", 1, "too_few_images"), AtMost("images_kept", 2, "too_many"))
+TWINS = step("twins", "document", FirstOfGroup("group", "twin"))
+
+FACTS = make_facts(
+    {"id": ["a", "b", "c"], "words": [10.0, 9.0, math.nan]},
+    {"short_side": [100.0, 99.0, 500.0, None]},
+    [0, 0, 1, 2],
+)
+
+
+def lines(found):
+    """Return the funnel as (step, reason, came in, dropped)."""
+    return [(line.step, line.reason, line.came_in, line.dropped) for line in found.funnel]
+
+
+def test_bounds_are_inclusive_and_what_was_not_measured_is_dropped():
+    found = decide(FACTS, [WORDS])
+    assert found.documents.kept.tolist() == [True, False, False]
+    assert found.documents.step.tolist() == ["", "words", "words"]
+    assert found.documents.reason.tolist() == ["", "too_few_words", "too_few_words"]
+    assert found.documents.shown_values() == ["", "9", "not measured"]
+    assert found.documents.threshold.tolist() == ["", "10", "10"]
+
+
+def test_a_dropped_document_takes_its_images_with_it():
+    found = decide(FACTS, [WORDS])
+    assert found.images.kept.tolist() == [True, True, False, False]
+    assert found.images.reason.tolist() == ["", "", "document_dropped", "document_dropped"]
+    assert found.images.step.tolist() == ["", "", "document", "document"]
+
+
+def test_a_dropped_image_leaves_its_document_and_its_neighbours():
+    found = decide(FACTS, [SIDE])
+    assert found.documents.kept.tolist() == [True, True, True]
+    assert found.images.kept.tolist() == [True, False, True, False]
+    assert found.images.shown_values() == ["", "99", "", "not measured"]
+
+
+def test_images_are_counted_as_they_stand_at_the_step():
+    before = decide(FACTS, [COUNT, SIDE])
+    after = decide(FACTS, [SIDE, COUNT])
+    assert before.documents.kept.tolist() == [True, True, True]
+    assert after.documents.kept.tolist() == [True, True, False]
+    assert after.documents.reason.tolist() == ["", "", "too_few_images"]
+    assert after.documents.shown_values()[2] == "0"
+
+
+def test_a_step_sees_only_what_earlier_steps_kept():
+    found = decide(FACTS, [WORDS, SIDE])
+    assert lines(found) == [("words", "too_few_words", 3, 2), ("size", "image_too_small", 2, 1)]
+    turned = decide(FACTS, [SIDE, WORDS])
+    assert lines(turned) == [("size", "image_too_small", 4, 2), ("words", "too_few_words", 3, 2)]
+
+
+def test_a_row_is_dropped_once_by_the_first_rule_that_fails():
+    two = step("two", "document", AtLeast("words", 100, "first"), AtLeast("words", 200, "second"))
+    found = decide(FACTS, [two])
+    assert set(found.documents.reason.tolist()) == {"first"}
+    assert lines(found) == [("two", "first", 3, 3), ("two", "second", 0, 0)]
+
+
+def test_no_steps_keep_everything():
+    found = decide(FACTS, [])
+    assert found.documents.kept.all()
+    assert found.images.kept.all()
+    assert found.funnel == []
+
+
+@pytest.mark.parametrize("steps", [[], [WORDS, SIDE, COUNT, TWINS]])
+def test_nothing_at_all_is_decided_without_complaint(steps):
+    nothing = make_facts({"id": []}, {}, [])
+    found = decide(nothing, steps)
+    assert found.documents.kept.tolist() == []
+    assert all(line.came_in == line.dropped == 0 for line in found.funnel)
+
+
+def test_documents_without_any_image_are_decided():
+    found = decide(make_facts({"id": ["a", "b"], "words": [10.0, 1.0]}, {}, []), [WORDS, SIDE, COUNT])
+    assert found.documents.reason.tolist() == ["too_few_images", "too_few_words"]
+
+
+def test_a_measure_that_no_pass_wrote_is_our_fault_and_is_named():
+    with pytest.raises(KeyError, match=r"'clip'.*there are id, node, url, status, short_side"):
+        decide(FACTS, [step("s", "image", AtLeast("clip", 1, "r"))])
+
+
+def unfetched(*statuses):
+    columns = {"short_side": [200.0] * len(statuses), "status": list(statuses)}
+    return make_facts({"id": ["a", "b"]}, columns, [0] * len(statuses))
+
+
+def test_an_image_that_was_not_fetched_is_dropped_with_its_status_as_reason():
+    found = decide(unfetched("ok", "http_404", None, "timeout", "timeout"), [SIDE])
+    assert found.images.reason.tolist() == ["", "http_404", "not_fetched", "timeout", "timeout"]
+    assert set(found.images.step.tolist()[1:]) == {"fetch"}
+    assert lines(found) == [
+        ("fetch", "http_404", 5, 1),
+        ("fetch", "not_fetched", 5, 1),
+        ("fetch", "timeout", 5, 2),
+        ("size", "image_too_small", 1, 0),
+    ]
+
+
+def test_the_status_is_asked_just_before_the_first_step_that_looks_at_pixels():
+    url = step("url", "image", OneOf("url", ("u0", "u2"), "bad"))
+    found = decide(unfetched("ok", "http_404", "http_404"), [url, COUNT])
+    assert found.images.reason.tolist() == ["", "bad", "http_404"]
+    assert [line.step for line in found.funnel] == ["url", "fetch", "count", "count"]
+
+
+def test_the_status_is_asked_at_the_end_where_no_step_looks_at_pixels():
+    found = decide(unfetched("ok", "http_404"), [step("url", "image", OneOf("url", ("u0", "u1"), "bad"))])
+    assert found.images.kept.tolist() == [True, False]
+
+
+def test_before_the_fetch_no_status_is_asked():
+    assert decide(unfetched("ok", None), [], fetched=False).images.kept.all()
+
+
+def groups(*slugs, images=(), **columns):
+    return make_facts({"id": [str(n) for n in range(len(slugs))], "group": list(slugs), **columns}, {}, list(images))
+
+
+def test_the_first_document_of_a_group_stays_and_documents_without_a_group_stay():
+    found = decide(groups("g", None, "g", None, "h", "g"), [TWINS])
+    assert found.documents.kept.tolist() == [True, True, False, True, True, False]
+    assert found.documents.shown_values()[2] == "g"
+
+
+def test_the_member_with_most_images_stays():
+    found = decide(groups("g", "g", "g", images=[0, 1, 1, 2, 2]), [TWINS])
+    assert found.documents.kept.tolist() == [False, True, False]
+
+
+def test_a_member_that_was_dropped_before_is_no_survivor():
+    facts = groups("g", "g", words=[1.0, 20.0])
+    assert decide(facts, [WORDS, TWINS]).documents.kept.tolist() == [False, True]
+    assert decide(facts, [TWINS, WORDS]).documents.kept.tolist() == [False, False]
+
+
+def test_no_groups_at_all_keep_everything():
+    assert decide(groups(None, None), [TWINS]).documents.kept.all()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_kept_and_dropped_are_what_came_in_whatever_the_steps(seed):
+    draw = np.random.default_rng(seed)
+    num_documents, num_images = int(draw.integers(0, 40)), int(draw.integers(0, 80))
+    owners = np.sort(draw.integers(0, max(1, num_documents), num_images if num_documents else 0))
+    facts = make_facts(
+        {
+            "id": [str(n) for n in range(num_documents)],
+            "words": draw.choice([1.0, 10.0, np.nan], num_documents),
+            "group": draw.choice(np.array(["g", "h", None], dtype=object), num_documents).tolist(),
+        },
+        {
+            "short_side": draw.choice([1.0, 100.0, np.nan], len(owners)),
+            "status": draw.choice(np.array(["ok", "http_404", None], dtype=object), len(owners)).tolist(),
+        },
+        owners,
+    )
+    steps = [[WORDS, SIDE, COUNT, TWINS][n] for n in draw.permutation(4)]
+    found = decide(facts, steps)
+    for verdicts in (found.documents, found.images):
+        assert (verdicts.kept == (verdicts.step == "")).all()
+        assert (verdicts.kept == (verdicts.reason == "")).all()
+    for level, verdicts in (("document", found.documents), ("image", found.images)):
+        dropped = sum(line.dropped for line in found.funnel if line.level == level)
+        lost = int((verdicts.reason == "document_dropped").sum())
+        assert int(verdicts.kept.sum()) + dropped + lost == len(verdicts.kept)
+    assert found.documents.kept[facts.image_document[found.images.kept]].all()
+    assert (np.array([s == "ok" for s in facts.image_column("status")], dtype=bool) | ~found.images.kept).all()

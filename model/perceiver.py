@@ -26,7 +26,7 @@ def feed_forward(width: int, multiple: int) -> nn.Sequential:
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """Return [..., S, H*K] as [..., H, S, K]."""
-    return x.view(*x.shape[:-1], heads, -1).transpose(-2, -3)
+    return x.view(*x.shape[:-1], heads, x.shape[-1] // heads).transpose(-2, -3)
 
 
 def merge_heads(x: Tensor) -> Tensor:

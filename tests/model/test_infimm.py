@@ -1,0 +1,137 @@
+"""The whole model: documents in a row are isolated, closed gates are the plain language model, the cache is exact."""
+
+import pytest
+import torch
+
+from tests.model.conftest import pictures, rows, tiny_model
+
+WITH_IMAGES = ([5, 40, 7, 8, 9, 40, 11, 12], [-1, 0, 0, 0, 0, 1, 1, 1])
+TEXT_ONLY = ([5, 20, 21, 22, 23], [-1] * 5)
+OTHER = ([5, 40, 30, 31, 32, 33], [-1, 2, 2, 2, 2, 2])
+
+
+def logits_of(model, fields, images):
+    with torch.no_grad():
+        return model(**fields, images=images).logits
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_model()
+
+
+def test_changing_one_document_changes_no_logit_of_another(model):
+    fields, images = rows([WITH_IMAGES, TEXT_ONLY, OTHER]), pictures(3)
+    before = logits_of(model, fields, images)
+    for number in range(3):
+        inside = fields["document_ids"] == number
+        changed = {**fields, "input_ids": torch.where(inside, (fields["input_ids"] + 3) % 50, fields["input_ids"])}
+        new_images = images.clone()
+        own = fields["image_index"][inside].unique()
+        new_images[own[own >= 0]] = 255 - new_images[own[own >= 0]]
+        after = logits_of(model, changed, new_images)
+        assert torch.equal(before[~inside], after[~inside])
+        assert (before[inside] != after[inside]).any(-1).all()
+
+
+def test_changing_one_document_changes_no_gradient_of_another(model):
+    fields, images = rows([WITH_IMAGES, TEXT_ONLY, OTHER]), pictures(3)
+    inside = fields["document_ids"] == 0
+    labels = torch.where(fields["document_ids"] == 2, fields["input_ids"], -100)
+    labels[0, len(WITH_IMAGES[0]) + len(TEXT_ONLY[0])] = -100
+
+    def gradients(fields, images):
+        model.zero_grad(set_to_none=True)
+        model(**fields, images=images, labels=labels).loss.backward()
+        return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+    changed = {**fields, "input_ids": torch.where(inside, (fields["input_ids"] + 3) % 50, fields["input_ids"])}
+    darker = images.clone()
+    darker[:2] //= 2
+    before, after = gradients(fields, images), gradients(changed, darker)
+    # A document of its own gradient reaches its tokens' rows only; the shared weights get what document 2 gives.
+    for name, gradient in before.items():
+        torch.testing.assert_close(gradient, after[name], atol=1e-6, rtol=1e-4, msg=name)
+
+
+def test_a_document_has_the_same_logits_alone_and_in_a_packed_row(model):
+    images = pictures(3)
+    packed = logits_of(model, rows([WITH_IMAGES, TEXT_ONLY, OTHER]), images)[0]
+    alone = logits_of(model, rows([OTHER]), images)[0]
+    torch.testing.assert_close(packed[13:19], alone[:6], atol=1e-5, rtol=1e-5)
+
+
+def test_closed_gates_are_the_plain_language_model():
+    closed = tiny_model(gate=0.0)
+    fields = rows([WITH_IMAGES], length=8)
+    plain = closed.language(input_ids=fields["input_ids"]).logits
+    torch.testing.assert_close(logits_of(closed, fields, pictures(2)), plain.detach(), atol=1e-6, rtol=1e-5)
+
+
+def test_a_text_only_document_is_the_plain_language_model(model):
+    fields = rows([WITH_IMAGES, TEXT_ONLY])
+    plain = model.language(input_ids=torch.tensor([TEXT_ONLY[0]])).logits[0].detach()
+    torch.testing.assert_close(logits_of(model, fields, pictures(2))[0, 8:13], plain, atol=1e-5, rtol=1e-5)
+
+
+def test_a_batch_without_any_image_works_and_trains(model):
+    fields = rows([TEXT_ONLY, TEXT_ONLY])
+    out = model(**fields, images=pictures(0), labels=fields["input_ids"])
+    assert torch.isfinite(out.loss)
+
+
+def test_an_image_changes_what_follows_it_and_nothing_before(model):
+    fields, images = rows([WITH_IMAGES], length=8), pictures(2)
+    darker = images.clone()
+    darker[1] //= 2
+    moved = (logits_of(model, fields, images) != logits_of(model, fields, darker)).any(-1)[0]
+    assert moved.tolist() == [False] * 5 + [True] * 3
+
+
+def test_a_block_stands_before_every_nth_layer():
+    assert list(tiny_model(every=2).cross_attention) == ["1", "3"]
+    assert list(tiny_model(every=4).cross_attention) == ["3"]
+    assert list(tiny_model(every=1).cross_attention) == ["0", "1", "2", "3"]
+
+
+def test_the_loss_is_the_mean_over_targets_shifted_by_one(model):
+    fields, images = rows([WITH_IMAGES], length=8), pictures(2)
+    labels = torch.tensor([[-100, -100, 7, -100, 9, -100, 11, 12]])
+    out = model(**fields, images=images, labels=labels)
+    scores = out.logits[0].log_softmax(-1)
+    expected = -(scores[1, 7] + scores[3, 9] + scores[5, 11] + scores[6, 12]) / 4
+    torch.testing.assert_close(out.loss, expected)
+    assert out.num_targets == 4
+
+
+def test_a_sliding_window_hides_what_is_too_far():
+    narrow = tiny_model(sliding_window=2, gate=0.0)
+    fields = rows([TEXT_ONLY], length=5)
+    changed = {**fields, "input_ids": fields["input_ids"].clone()}
+    changed["input_ids"][0, 0] = 17
+    moved = (logits_of(narrow, fields, pictures(0)) != logits_of(narrow, changed, pictures(0))).any(-1)[0]
+    assert moved.tolist() == [True] * 5  # four layers reach eight tokens back
+    one_layer = tiny_model(sliding_window=2, gate=0.0, num_hidden_layers=1)
+    moved = (logits_of(one_layer, fields, pictures(0)) != logits_of(one_layer, changed, pictures(0))).any(-1)[0]
+    assert moved.tolist() == [True, True, False, False, False]
+
+
+@pytest.mark.parametrize("model_type", ["llama", "mistral", "qwen2"])
+def test_other_language_models_of_the_kind_run(model_type):
+    fields = rows([WITH_IMAGES, TEXT_ONLY])
+    assert logits_of(tiny_model(model_type=model_type), fields, pictures(2)).shape == (1, 24, 50)
+
+
+def test_what_trains_is_chosen_by_part(model):
+    trained = {}
+    for parts in [("perceiver",), ("cross_attention",), ("embeddings",), ("language",)]:
+        model.set_trainable(parts)
+        trained[parts[0]] = {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad}
+    assert trained == {
+        "perceiver": {"perceiver"}, "cross_attention": {"cross_attention"},
+        "embeddings": {"language"}, "language": {"language"},
+    }  # fmt: skip
+    model.set_trainable(("embeddings",))
+    assert [n for n, p in model.named_parameters() if p.requires_grad] == ["language.model.embed_tokens.weight"]
+    model.requires_grad_(True)
+    model.vision.requires_grad_(False)

@@ -1,0 +1,221 @@
+"""Training: exact to resume, right at the edges of accumulation, and it freezes what it says."""
+
+import json
+import math
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from infimm_data.config import parse_settings
+from infimm_data.document import ImageNode, Origin, TextNode, new_document
+from infimm_data.errors import ConfigError, InfiMMError
+from infimm_data.shards import Sample, write_manifest, write_shard
+from infimm_data.stream.order import is_held_out
+from model.checkpoint import checkpoints, load_model
+from model.config import TrainConfig
+from model.train import train
+from model.train_log import read_metrics
+from tests.infimm_data.stream.conftest import png
+from tests.model.conftest import TOKENIZER
+
+WORDS = ("dark", "grey", "light")
+
+
+def document(number: int, rng: random.Random) -> Sample:
+    """A picture of one grey and the word for it, after a sentence that tells nothing."""
+    shade = rng.randrange(3)
+    nodes = (
+        TextNode(text=f"Page {number} has a picture."),
+        ImageNode(url=f"http://example.org/{number}.png", file="0.png"),
+        TextNode(text=f"It is {WORDS[shade]}."),
+    )
+    grey = 20 + 100 * shade + rng.randrange(20)
+    return Sample(new_document(nodes, Origin(dump="shades", offset=number)), {"0.png": png(grey, (16, 16))})
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> str:
+    folder = str(tmp_path_factory.mktemp("data"))
+    rng = random.Random(4)
+    write_manifest(folder, [write_shard(folder, 0, [document(i, rng) for i in range(240)])])
+    return folder
+
+
+@pytest.fixture
+def recipe(clip_folder):
+    def settings(**changed) -> TrainConfig:
+        sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+        whole = {
+            "model": {
+                "tokenizer": TOKENIZER,
+                "vision": {"name": f"local-dir:{clip_folder}"},
+                "perceiver": {"layers": 1, "latents": 2, "heads": 2, "head_width": 8, "ff_multiple": 2},
+                "cross_attention": {"heads": 2, "head_width": 8, "ff_multiple": 2, "gate_start": 0.5},
+                "language": {"config": {"model_type": "llama", "pad_token_id": None, **sizes}},
+            },
+            "stream": {"row_tokens": 64, "holdout_fraction": 0.2, "window_documents": 16},
+            "optimizer": {"learning_rate": 1e-2, "warmup_steps": 2},
+            "train": ["perceiver", "cross_attention", "language"],
+            "steps": 6, "rows_per_step": 4, "log_every": 1, "checkpoint_every": 2, "keep_checkpoints": 9,
+        }  # fmt: skip
+        return parse_settings(whole | changed, TrainConfig, where="test")
+
+    return settings
+
+
+def losses(out) -> list[float]:
+    return [line["loss"] for line in read_metrics(Path(out) / "metrics.jsonl") if "loss" in line]
+
+
+def test_a_resumed_run_equals_the_uninterrupted_one_loss_by_loss(data, recipe, tmp_path):
+    whole = train(recipe(), data=data, out=str(tmp_path / "whole"))
+    cut = tmp_path / "cut"
+    train(recipe(), data=data, out=str(cut))
+    for late in checkpoints(str(cut))[1:]:  # as a kill after step 3 leaves it: a checkpoint of step 2, a longer log
+        for file in sorted(late.rglob("*"), reverse=True):
+            file.rmdir() if file.is_dir() else file.unlink()
+        late.rmdir()
+    again = train(recipe(), data=data, out=str(cut))
+    assert losses(cut) == losses(tmp_path / "whole")
+    assert len(losses(cut)) == 6
+    assert again.heldout_loss == whole.heldout_loss
+    first, second = (load_model(out).model.state_dict() for out in (whole.checkpoint, again.checkpoint))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_finished_run_is_not_trained_again(data, recipe, tmp_path):
+    first = train(recipe(), data=data, out=str(tmp_path))
+    before = losses(tmp_path)
+    again = train(recipe(), data=data, out=str(tmp_path))
+    assert losses(tmp_path) == before
+    assert (again.num_tokens, again.heldout_loss, again.checkpoint) == (0, first.heldout_loss, first.checkpoint)
+
+
+def test_more_steps_go_on_and_another_recipe_is_refused(data, recipe, tmp_path):
+    train(recipe(), data=data, out=str(tmp_path))
+    assert train(recipe(steps=7), data=data, out=str(tmp_path)).steps == 7
+    assert len(losses(tmp_path)) == 7
+    with pytest.raises(ConfigError, match=r"the recipe has changed in 'rows_per_step' .* another --out"):
+        train(recipe(rows_per_step=2), data=data, out=str(tmp_path))
+
+
+def test_without_resume_the_run_starts_over(data, recipe, tmp_path):
+    train(recipe(), data=data, out=str(tmp_path))
+    assert train(recipe(), data=data, out=str(tmp_path), resume=False).num_tokens > 0
+    assert len(losses(tmp_path)) == 6
+
+
+def test_micro_batches_give_the_step_of_the_whole_batch(data, recipe, tmp_path):
+    for rows in (4, 2, 1):
+        train(recipe(micro_rows=rows), data=data, out=str(tmp_path / str(rows)))
+    for rows in (2, 1):
+        assert losses(tmp_path / str(rows)) == pytest.approx(losses(tmp_path / "4"), abs=2e-5)
+
+
+def test_frozen_parts_do_not_change_and_trained_ones_do(data, recipe, tmp_path):
+    config = recipe(train=["cross_attention"], steps=2)
+    train(config, data=data, out=str(tmp_path))
+    first, last = (load_model(str(folder)).model for folder in (checkpoints(str(tmp_path))[0],) * 2)
+    fresh = train(config.model_copy(update={"steps": 1}), data=data, out=str(tmp_path / "one"))
+    one = load_model(fresh.checkpoint).model
+    changed = {
+        name.split(".")[0]
+        for (name, a), b in zip(one.named_parameters(), last.parameters(), strict=True)
+        if not torch.equal(a, b)
+    }
+    assert changed == {"cross_attention"}
+    assert first is not last
+
+
+def test_it_learns_what_only_the_picture_tells(data, recipe, tmp_path):
+    settings = recipe(steps=60, rows_per_step=8, log_every=20, checkpoint_every=None)
+    with_images = train(settings, data=data, out=str(tmp_path / "images"))
+    twin = settings.model_copy(update={"stream": settings.stream.model_copy(update={"images": False})})
+    text_only = train(twin, data=data, out=str(tmp_path / "text"))
+    assert with_images.heldout_targets == text_only.heldout_targets
+    # One word per document is worth ln 3; at least half of it must have been learned from the picture.
+    gained = (text_only.heldout_loss - with_images.heldout_loss) * with_images.heldout_targets
+    num_documents = sum(is_held_out(document(i, random.Random(0)).document.id, 0.2) for i in range(240))
+    assert gained > 0.5 * math.log(3) * num_documents
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_in_one_line(data, recipe, tmp_path, monkeypatch):
+    import model.train
+
+    def broken(run, batch):
+        out = forward(run, batch)
+        return type(out)(out.logits, out.loss_sum * math.nan, out.num_targets)
+
+    forward = model.train._forward
+    monkeypatch.setattr(model.train, "_forward", broken)
+    with pytest.raises(InfiMMError, match=r"step 1: loss nan") as error:
+        train(recipe(), data=data, out=str(tmp_path))
+    assert "\n" not in str(error.value)
+    assert checkpoints(str(tmp_path)) == []
+
+
+def test_the_log_says_what_a_step_did(data, recipe, tmp_path):
+    train(recipe(), data=data, out=str(tmp_path))
+    first, *_, held = read_metrics(tmp_path / "metrics.jsonl")
+    keys = {"step", "loss", "tokens_per_s", "data_wait", "fill", "images", "learning_rate", "grad_norm"}
+    assert set(first) == keys
+    assert 0 < first["fill"] <= 1
+    assert first["learning_rate"] == pytest.approx(1e-2 / 3)
+    assert held == {"step": 6, "heldout_loss": held["heldout_loss"]}
+
+
+def test_only_the_last_checkpoints_are_kept(data, recipe, tmp_path):
+    train(recipe(keep_checkpoints=2), data=data, out=str(tmp_path))
+    assert [folder.name for folder in checkpoints(str(tmp_path))] == ["step-00000004", "step-00000006"]
+
+
+def test_a_half_written_checkpoint_is_no_checkpoint(data, recipe, tmp_path):
+    train(recipe(steps=2), data=data, out=str(tmp_path))
+    (tmp_path / "checkpoints" / ".part-x").mkdir()
+    assert len(checkpoints(str(tmp_path))) == 1
+    train(recipe(steps=4), data=data, out=str(tmp_path))
+    assert [folder.name for folder in (tmp_path / "checkpoints").iterdir() if folder.name.startswith(".")] == []
+
+
+def test_a_checkpoint_speaks_as_the_model_it_was(data, recipe, tmp_path):
+    from PIL import Image
+
+    from model.generate import Sampling, generate, prompt_of
+
+    result = train(recipe(steps=2), data=data, out=str(tmp_path))
+    loaded = load_model(str(tmp_path))
+    assert loaded.step == 2
+    assert str(checkpoints(str(tmp_path))[-1]) == result.checkpoint
+    prompt = prompt_of([Image.new("RGB", (40, 30))], loaded.tokenizer.vocabulary, side=16)
+    (tokens,) = generate(loaded.model, [prompt], loaded.tokenizer.vocabulary, Sampling(max_new_tokens=5))
+    assert isinstance(loaded.tokenizer.decode(tokens), str)
+
+
+def test_another_vision_tower_is_refused(data, recipe, tmp_path, clip_folder):
+    from safetensors.torch import load_file, save_file
+
+    train(recipe(steps=2), data=data, out=str(tmp_path))
+    other = tmp_path / "other"
+    other.mkdir()
+    weights = load_file(clip_folder / "open_clip_model.safetensors")
+    save_file({name: tensor * 1.5 for name, tensor in weights.items()}, other / "open_clip_model.safetensors")
+    (other / "open_clip_config.json").write_text((clip_folder / "open_clip_config.json").read_text())
+    about = checkpoints(str(tmp_path))[0] / "config.json"
+    about.write_text(about.read_text().replace(str(clip_folder), str(other)))
+    with pytest.raises(ConfigError, match="trained on a vision tower with weights"):
+        load_model(str(tmp_path))
+
+
+def test_a_folder_without_checkpoint_is_one_clear_line(tmp_path):
+    with pytest.raises(ConfigError, match="no checkpoint; expected a folder step-"):
+        load_model(str(tmp_path))
+
+
+def test_a_checkpoint_of_a_newer_version_is_refused(data, recipe, tmp_path):
+    train(recipe(steps=2), data=data, out=str(tmp_path))
+    about = checkpoints(str(tmp_path))[0] / "config.json"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"format": 2}))
+    with pytest.raises(ConfigError, match="update infimm"):
+        load_model(str(tmp_path))

@@ -18,9 +18,9 @@ from selectolax.lexbor import LexborHTMLParser
 from infimm_data.document import Document, Node, Origin, TextNode, new_document
 from pipelines.html_blocks import Block
 from pipelines.html_content import content_blocks
+from pipelines.html_text import CELL
 from pipelines.html_walk import walk
 
-_TIGHT = frozenset(("item", "row"))  # kinds that follow each other line by line
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _META_CHARSET = re.compile(rb"<meta[^>]{0,300}?charset\s*=\s*[\"']?\s*([\w.:\-]{2,40})", re.I)
 _XML_ENCODING = re.compile(rb"^\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:\-]{2,40})", re.I)
@@ -121,7 +121,13 @@ def _end_run(nodes: list[Node], run: list[Block]) -> None:
         return
     parts = [run[0].text]
     for before, block in pairwise(run):
-        tight = before.kind == block.kind and block.kind in _TIGHT
-        parts.append(("\n" if tight else "\n\n") + block.text)
+        parts.append(("\n" if _are_tight(before, block) else "\n\n") + block.text)
     nodes.append(TextNode(text="".join(parts)))
     run.clear()
+
+
+def _are_tight(before: Block, block: Block) -> bool:
+    """Items of a list and rows of several cells follow each other line by line, all else with a blank line."""
+    if before.kind != block.kind:
+        return False
+    return block.kind == "item" or (block.kind == "row" and CELL in before.text and CELL in block.text)

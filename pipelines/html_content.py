@@ -62,12 +62,12 @@ class _Size:
 def content_blocks(page: Page) -> list[Block]:
     """Return the blocks of `page` that are content, in order."""
     visible = _inherit(page, [container.is_hidden for container in page.containers])
-    total = _sizes(page, visible)[0]
+    sizes = _sizes(page, visible)
     best: list[Block] = []
     for rules in _STRICT_TO_LOOSE:
-        blocks = _select(page, visible, rules)
+        blocks = _select(page, visible, sizes, rules)
         kept = _plain(blocks)
-        if kept > 0 and kept >= MIN_KEPT_SHARE * total.plain:
+        if kept > 0 and kept >= MIN_KEPT_SHARE * sizes[0].plain:
             return blocks
         if kept > _plain(best) or not best:
             best = blocks
@@ -78,8 +78,8 @@ def _plain(blocks: list[Block]) -> int:
     return sum(len(block.text) - min(block.link_chars, len(block.text)) for block in blocks)
 
 
-def _select(page: Page, hidden: list[bool], rules: _Rules) -> list[Block]:
-    dropped = _boilerplate(page, hidden, rules)
+def _select(page: Page, hidden: list[bool], sizes: list[_Size], rules: _Rules) -> list[Block]:
+    dropped = _boilerplate(page, hidden, sizes, rules)
     main = _main_container(page, dropped)
     inside = _below(page.containers, main)
     if rules.link_lists:
@@ -112,10 +112,9 @@ def _sizes(page: Page, dropped: list[bool]) -> list[_Size]:
     return sizes
 
 
-def _boilerplate(page: Page, hidden: list[bool], rules: _Rules) -> list[bool]:
+def _boilerplate(page: Page, hidden: list[bool], sizes: list[_Size], rules: _Rules) -> list[bool]:
     containers = page.containers
     dropped = list(hidden)
-    sizes = _sizes(page, hidden)
     limit = MAX_BOILERPLATE_SHARE * sizes[0].plain
     in_article = [False] * len(containers)
     for at in range(1, len(containers)):

@@ -51,7 +51,7 @@ class ImageIndex:
             _note(self.revisits, record.url, target)
         elif message.status is not None and 300 <= message.status < 400 and "location" in message.headers:
             _note(self.redirects, record.url, _joined(record.url, message.headers["location"]))
-        elif _may_hold_image(message):
+        elif holds_image(message):
             _note(self.payloads, record.url, place)
             if digest := record.headers.get("warc-payload-digest"):
                 self.digests.setdefault(digest, place)
@@ -133,7 +133,8 @@ def _image(record: Record, max_bytes: int) -> bytes | None:
     return None
 
 
-def _may_hold_image(message: HttpMessage) -> bool:
+def holds_image(message: HttpMessage) -> bool:
+    """Say whether a 2xx response (or a resource) is an image by its type, or by its bytes where it is no page."""
     if not (message.status is None or 200 <= message.status < 300) or not message.body:
         return False
     if message.media_type.startswith("image/"):

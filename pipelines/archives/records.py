@@ -113,7 +113,7 @@ def _read_body(stream: ArchiveStream, offset: int, head: _Head, keep: int) -> It
     block, size = stream.read_block(head.length, keep)
     if size < head.length:
         stream.raise_damage()
-    if head.is_loose and not _is_at_end_of_record(stream):
+    if head.is_loose and (size < head.length or not _is_at_end_of_record(stream)):
         stream.rewind(start)
         stream.find_record()
         return

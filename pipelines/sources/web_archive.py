@@ -17,7 +17,7 @@ from pipelines.archives.http_message import (
     decoded_body,
     http_message,
 )
-from pipelines.archives.images import ImageIndex, archive_images, image_index
+from pipelines.archives.images import ImageIndex, archive_images, holds_image, image_index
 from pipelines.archives.records import Damage, Record
 from pipelines.extract import extract_html
 from pipelines.html_images import decode_data_uri
@@ -129,7 +129,7 @@ def _refusal(record: Record, message: HttpMessage) -> tuple[str, str]:
         return "revisit", record.headers.get("warc-refers-to-target-uri", "")
     if message.status is not None and not 200 <= message.status < 300:
         return f"http_{message.status}", message.headers.get("location", "")[:500]
-    if message.media_type.startswith("image/"):
+    if message.media_type.startswith("image/") or holds_image(message):
         return "image", ""
     if not record.url.startswith(("http://", "https://")):
         return "not_html", f"{message.media_type or 'no type'} at a URL that is not http"

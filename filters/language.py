@@ -1,6 +1,6 @@
 """Is the text in a wanted language?
 
-fastText over letters and character n-grams (Joulin et al. 2016): about 0.1 ms a page. The shipped identifier is
+fastText over letters and character n-grams (Joulin et al. 2016): about 0.3 ms a page of 1 KB. The shipped identifier is
 `weights/language.ftz`, trained by `weights/train_language.py`; its card `weights/language.json` names the
 languages it claims and their accuracy on unseen sentences. Any fastText model with labels like "__label__en"
 serves instead, lid.176 for one.
@@ -31,8 +31,10 @@ class Language:
 
     model: path of a fastText model; None is the shipped identifier, of which `keep` may name only languages that
     it claims (accuracy of at least .95 on unseen sentences). Only the first 2,000 characters of a document are
-    read. A text without a letter has no language and is dropped. Default confidence 0.5: a one-vs-all sigmoid, so
-    more likely this language than not (measured: see the card's accuracy above and below it).
+    read. A text without a letter has no language and is dropped. Confidence is a one-vs-all sigmoid: near 0 for
+    all languages means that none fits, and the slug is then arbitrary. Default 0.5; measured on unseen sentences of
+    the claimed languages: 98 % reach it, .997 of these are right and .76 of the others; of pages of three
+    sentences 99.9 % reach it.
     """
 
     level: ClassVar[Level] = "document"

@@ -9,7 +9,7 @@ import unicodedata
 _WORD = re.compile(r"\w+(?:['’\-]\w+)*", re.UNICODE)
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f]")
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])|\n+")
-_ADDRESS = re.compile(r"https?://\S+|www\.\S+|\S+@\S+")
+_ADDRESS = re.compile(r"https?://\S+|www\.\S+|(?<!\S)[^\s@]++@\S+")  # tried at starts of words only: linear
 _APOSTROPHE = re.compile("[’ʼʻ`]")
 
 
@@ -55,6 +55,9 @@ def letters(text: str) -> str:
 
 @functools.lru_cache(maxsize=1)
 def _not_letters() -> re.Pattern[str]:
-    """Compile what is no letter, mark or apostrophe; Python's word characters alone cut Devanagari at its vowels."""
-    marks = "".join(chr(code) for code in range(0x20000) if unicodedata.category(chr(code)).startswith("M"))
+    """Compile what is no letter, mark or apostrophe; Python's word characters alone cut Devanagari at its vowels.
+
+    Marks beyond U+FFFF (of rare scripts) are left out: with them `re` falls back to a search ten times slower.
+    """
+    marks = "".join(chr(code) for code in range(0x10000) if unicodedata.category(chr(code)).startswith("M"))
     return re.compile(rf"(?:[^\w'{re.escape(marks)}]|[\d_])+")

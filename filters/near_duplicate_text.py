@@ -28,6 +28,8 @@ _MAX_NEIGHBOURS = 256  # candidates of one document in one bucket: bounds the wo
 _PAIRS_AT_ONCE = 1 << 18  # pairs whose signatures are compared at once: 2 x 128 MiB with 128 permutations
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
+READ_CHARACTERS = 1_000_000  # of a document's start: bounds the memory that one page of 50 MB takes
+
 Signatures = npt.NDArray[np.uint32]
 
 
@@ -54,10 +56,13 @@ class NearDuplicateText:
             raise ConfigError(f"ngram is {self.ngram}, permutations {self.permutations}; both must be at least 1")
 
     def signature(self, document: Document) -> bytes:
-        """Return the MinHash of the text, 4 bytes per permutation (little-endian); b"" without a word."""
+        """Return the MinHash of the text, 4 bytes per permutation (little-endian); b"" without a word.
+
+        Only the first million characters are compared.
+        """
         import rensa  # compiled; loaded only where documents are compared
 
-        text = normal_form(document.text)
+        text = normal_form(document.text[:READ_CHARACTERS])
         if not text:
             return b""
         words = text.split(" ")

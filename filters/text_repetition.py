@@ -22,6 +22,7 @@ from infimm_data.rules import AtMost, Level, Rule, check_bounds
 from infimm_data.text import words
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio, odd: Knuth's multiplicative hashing
+READ_CHARACTERS = 1_000_000  # of a document's start: bounds the memory that one page of 50 MB takes
 _PARAGRAPH_BREAK = re.compile(r"\n\s*\n")
 
 
@@ -53,8 +54,8 @@ class TextRepetition:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected at least 1")
 
     def measure(self, document: Document) -> Mapping[str, Measure]:
-        """Return the six ratios, 0.0 where the text is too short to repeat anything."""
-        text = document.text
+        """Return the six ratios of the first million characters, 0.0 where they are too few to repeat anything."""
+        text = document.text[:READ_CHARACTERS]
         lines = _stripped(text.split("\n"))
         paragraphs = _stripped(_PARAGRAPH_BREAK.split(text))
         return {

@@ -35,7 +35,8 @@ log = logging.getLogger(__name__)
 class TrainResult:
     """How a run ended. Losses in nats per target; heldout_loss is None without held-out documents.
 
-    seconds: of this call, without what an earlier call of a resumed run took; num_tokens: text tokens seen by it.
+    seconds: of this call, without what an earlier call of a resumed run took; num_tokens: text tokens seen by it;
+    skipped: "document:REASON" or "image:REASON" -> how many were read and left out.
     """
 
     steps: int
@@ -44,6 +45,7 @@ class TrainResult:
     heldout_targets: int
     num_tokens: int
     seconds: float
+    skipped: dict[str, int]
     checkpoint: str
     metrics: str
 
@@ -75,7 +77,7 @@ def train(config: TrainConfig, *, data: str, out: str, resume: bool = True) -> T
         finished = checkpoints(out) if resume else []
         first_step = _resume(run, finished[-1]) if finished else 0
         journal = TrainLog(Path(out) / "metrics.jsonl", from_step=first_step)
-        loss, num_tokens, place = math.nan, 0, finished[-1] if finished else None
+        loss, num_tokens, place = journal.last_loss, 0, finished[-1] if finished else None
         heldout: tuple[float, int] | None = None
         with Track("train", config.steps - first_step, unit="steps") as track:
             for step in range(first_step + 1, config.steps + 1):
@@ -89,10 +91,11 @@ def train(config: TrainConfig, *, data: str, out: str, resume: bool = True) -> T
                 if is_last or _is_due(step, config.checkpoint_every):
                     place = _save(run, out, step)
                 if is_last or _is_due(step, config.evaluate_every):
+                    asked = time.monotonic()
                     heldout = _evaluate(run, data)
                     if heldout is not None:
-                        journal.write_heldout(step, heldout[0])
-    if place is None or first_step == config.steps:
+                        journal.write_heldout(step, heldout[0], seconds=time.monotonic() - asked)
+    if heldout is None:  # a finished run, called again
         heldout = _evaluate(run, data)
     return TrainResult(
         steps=config.steps,
@@ -101,6 +104,7 @@ def train(config: TrainConfig, *, data: str, out: str, resume: bool = True) -> T
         heldout_targets=heldout[1] if heldout else 0,
         num_tokens=num_tokens,
         seconds=time.monotonic() - started,
+        skipped=run.stream.failures.counts(),
         checkpoint=str(place),
         metrics=str(Path(out) / "metrics.jsonl"),
     )
@@ -189,13 +193,13 @@ def _evaluate(run: _Run, data: str) -> tuple[float, int] | None:
     )
     run.model.eval()
     try:
-        return mean_loss(run, batches)
+        return _mean_loss(run, batches)
     finally:
         run.model.train()
 
 
 @torch.no_grad()
-def mean_loss(run: _Run, batches: Iterable[Batch]) -> tuple[float, int]:
+def _mean_loss(run: _Run, batches: Iterable[Batch]) -> tuple[float, int]:
     """Return the mean loss over all targets of some batches, and their number."""
     total, targets = 0.0, 0
     for batch in batches:

@@ -8,6 +8,7 @@ clipping, of the last step.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,11 +36,15 @@ class TrainLog:
     """Collects steps and writes their averages."""
 
     def __init__(self, path: Path, *, from_step: int, clock: Clock = time.monotonic) -> None:
-        """Open the file; lines after `from_step` belong to a run that was cut off, and are dropped."""
+        """Open the file; lines after `from_step` belong to a run that was cut off, and are dropped.
+
+        `last_loss` is the last logged loss that stays, NaN when there is none.
+        """
         self._path, self._clock = path, clock
         kept = [line for line in read_metrics(path) if line["step"] <= from_step]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        self.last_loss: float = next((line["loss"] for line in reversed(kept) if "loss" in line), math.nan)
         self._steps: list[StepFacts] = []
         self._since = clock()
 
@@ -65,10 +70,10 @@ class TrainLog:
         self._steps, self._since = [], now
         return line
 
-    def write_heldout(self, step: int, loss: float) -> None:
-        """Write a line with the held-out loss after a step; the time it took counts for no step."""
+    def write_heldout(self, step: int, loss: float, *, seconds: float) -> None:
+        """Write a line with the held-out loss after a step; the seconds it took count for no step."""
         self._append({"step": step, "heldout_loss": loss})
-        self._since = self._clock()
+        self._since += seconds
 
     def _append(self, line: dict[str, Any]) -> None:
         with self._path.open("a") as file:

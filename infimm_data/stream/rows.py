@@ -53,6 +53,11 @@ class Failures:
         """Note a document or an image that was read."""
         self._in_a_row[kind] = 0
 
+    def counts(self) -> dict[str, int]:
+        """Return "document:REASON" and "image:REASON" -> how many were skipped so far."""
+        named = (("document", self.documents), ("image", self.images))
+        return {f"{kind}:{reason}": number for kind, found in named for reason, number in sorted(found.items())}
+
     def failed(self, kind: str, reason: str, what: str) -> None:
         """Count and name one that was skipped; raises ShardError when it is one too many in a row."""
         (self.documents if kind == "document" else self.images)[reason] += 1

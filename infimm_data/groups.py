@@ -21,7 +21,6 @@ def smallest_of_group(size: int, left: Positions, right: Positions) -> Positions
         lowered = labels.copy()
         for ends in (left, right):
             np.minimum.at(lowered, labels[ends], lowest)  # hook the root of the higher end to the lower label
-            np.minimum.at(lowered, ends, lowest)
         while True:  # shortcut: follow labels to their roots
             followed = lowered[lowered]
             if np.array_equal(followed, lowered):

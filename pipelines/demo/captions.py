@@ -49,7 +49,7 @@ def contents(scene: Scene, rng: random.Random) -> str:
     groups = scene.groups
     if len(groups) == 1:
         phrase = group_phrase(groups[0], size=rng.random() < 0.4)
-        ends = ("", f" {place(groups[0])}", f" on a {scene.background} background")
+        ends = ("", f" {place(groups[0])}", f" on {_background(scene)} background")
         return phrase + rng.choice(ends)
     phrases = [group_phrase(group, size=rng.random() < 0.15) for group in groups]
     if scene.layout == "row" and len(groups) == 2:

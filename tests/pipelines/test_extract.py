@@ -235,6 +235,10 @@ def test_a_region_that_holds_the_text_stays_whatever_its_name(name: str) -> None
     assert flow(f"<div class={name}><p>{LONG * 3}</p></div><p>Short.</p>")[0].startswith("The red circle")
 
 
+def test_a_region_kept_in_spite_of_its_name_does_not_save_others() -> None:
+    assert flow(f"<div class=menu>Home</div><div class=sidebar><p>{LONG * 3}</p></div>") == [(LONG * 3).strip()]
+
+
 def test_a_page_of_links_only_keeps_them() -> None:
     links = "".join(f"<li><a href={n}>Shape number {n}</a>" for n in range(3))
     assert flow(f"<ul>{links}</ul>") == ["- Shape number 0\n- Shape number 1\n- Shape number 2"]

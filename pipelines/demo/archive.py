@@ -47,8 +47,10 @@ class Archive:
             self._record("metadata", text, "application/warc-fields", (("WARC-Target-URI", page.url),))
 
     def picture(self, picture: Picture) -> None:
-        """Append the response that holds a picture."""
-        self._response(picture.url, 200, (("Content-Type", picture.content_type),), picture.body)
+        """Append the response that holds a picture, after the redirect to it where it has moved."""
+        if picture.moved_to:
+            self._response(picture.url, 301, (("Location", picture.moved_to),), b"")
+        self._response(picture.moved_to or picture.url, 200, (("Content-Type", picture.content_type),), picture.body)
 
     def _request(self, url: str) -> None:
         host, _, path = url.removeprefix("http://").partition("/")

@@ -19,7 +19,7 @@ from pipelines.demo.prose import fillers, title
 from pipelines.demo.scene import Scene, random_scene
 from pipelines.demo.web import MOVED, PICTURE_HOSTS, SITES, TROUBLE, Article, Block, Page, Picture, Placed, Site
 
-BROKEN_IMAGES, MOVED_IMAGES = 16, 10
+BROKEN_IMAGES, MOVED_IMAGES, SHARED_PICTURES = 16, 16, 25
 NESTING = 5_000  # <div>s inside each other
 BOMB_SIDE = 30_000  # pixels: 2.7 GB of RGB when decoded
 _PRIVATE = (
@@ -63,11 +63,13 @@ def _host(kind: str, number: int = 0) -> _Host:
 
 
 def odd_pages(share: float = 1.0) -> Iterator[Page]:
-    """Yield every odd page; share: of the two kinds that come in numbers, 0-1."""
+    """Yield every odd page; share: of the three kinds that come in numbers, 0-1."""
     for number in range(round(BROKEN_IMAGES * share)):
         yield broken_image_page(number)
     for number in range(round(MOVED_IMAGES * share)):
         yield moved_image_page(number)
+    for number in range(round(SHARED_PICTURES * share)):
+        yield shared_picture_page(number)
     yield from _picture_pages()
     yield from _markup_pages()
     yield from _response_pages()
@@ -92,13 +94,35 @@ def broken_image_page(number: int) -> Page:
 
 
 def moved_image_page(number: int) -> Page:
-    """Return an article whose picture the picture server redirects to its new place."""
+    """Return an article whose picture has moved: the picture server says so, or (odd numbers) the archive."""
     host = _host("moved_image", number)
     scene = random_scene(host.rng)
-    picture = replace(new_picture(scene, host.site, host.rng), stored="http")
+    picture = new_picture(scene, host.site, host.rng)
     file = picture.url.rpartition("/")[2]
-    picture = replace(picture, url=f"http://{PICTURE_HOSTS[0]}{MOVED}media/{file}")
+    if number % 2:
+        new = f"http://{host.site.host}/media/new/{file}"
+        picture = replace(picture, stored="archive", url=host.url(file), moved_to=new)
+    else:
+        picture = replace(picture, stored="http", url=f"http://{PICTURE_HOSTS[0]}{MOVED}media/{file}")
     return host.page([picture], [scene], number)
+
+
+def shared_picture_page(number: int) -> Page:
+    """Return an article with a picture of its own and, in its text, the envelope that all these pages show."""
+    host = _host("shared_picture", number)
+    good = random_scene(host.rng)
+    body = encode(_envelope(), "jpg")
+    url = f"http://{host.site.host}/media/letter.jpg"
+    shared = Picture(url=url, body=body, content_type="image/jpeg", stored="archive", problem="too_frequent")
+    return host.page([new_picture(good, host.site, host.rng), shared], [good, None], number)
+
+
+def _envelope() -> Image.Image:
+    image = Image.new("RGB", (180, 120), (70, 96, 88))
+    pen = ImageDraw.Draw(image)
+    pen.rectangle((20, 18, 160, 102), fill=(236, 232, 214))
+    pen.line((20, 18, 90, 66, 160, 18), fill=(70, 96, 88), width=5)
+    return image
 
 
 def bomb_png() -> bytes:

@@ -14,11 +14,11 @@ from pipelines.demo.captions import contents, describe, group_phrase, paragraph
 from pipelines.demo.languages import LANGUAGES
 from pipelines.demo.layouts import render
 from pipelines.demo.pictures import CONTENT_TYPES, random_file
-from pipelines.demo.prose import HEADINGS, LEAD_INS, NAMING_LEAD_INS, fill, fillers, title
+from pipelines.demo.prose import FILLERS, HEADINGS, LEAD_INS, NAMING_LEAD_INS, fill, fillers, title
 from pipelines.demo.scene import SHAPES, Scene, random_scene, single_scene
 from pipelines.demo.web import PICTURE_HOSTS, SITES, Article, Block, Heading, Page, Picture, Placed, Site, Stored
 
-ARTICLES = 640
+ARTICLES = 610
 MIRRORS, NEAR_DUPLICATES, MISMATCHED, SPAM, SHORT, ICONS_ONLY, MANY_PICTURES = 24, 24, 40, 20, 20, 12, 3
 FOREIGN = 14  # pages per language
 HTTP_SHARE = 0.3  # of the pictures: only on the picture server
@@ -112,7 +112,10 @@ def article_page(number: int) -> Page:
 
 
 def mirror_page(number: int) -> Page:
-    """Return article `number` again, byte for byte, under another address."""
+    """Return article `number` again, byte for byte, under another address.
+
+    So its relative picture addresses lead nowhere, as they do in careless copies; the truth lists the original's.
+    """
     original = article_page(number)
     return replace(original, kind="mirror", url=f"http://mirror-{number % 3}.example/copy{original.url[6:]}")
 
@@ -175,9 +178,9 @@ def crowded_page(number: int) -> Page:
     rng = seeded("many_pictures", number)
     site = rng.choice(SITES)
     blocks: list[Block] = [fillers(rng, 5)]
-    for _ in range(45):
+    for sentence in rng.sample(FILLERS, 45):
         scene = random_scene(rng)
-        blocks.append(Placed(picture=new_picture(scene, site, rng), caption=describe(scene, rng)))
+        blocks += [Placed(picture=new_picture(scene, site, rng)), fill(sentence, rng)]
     return _page("many_pictures", Article(title="Gallery", blocks=tuple(blocks)), site, rng)
 
 

@@ -18,7 +18,8 @@ PICTURE_HOSTS = ("pictures.example", "img-cdn.example")
 class Picture:
     """A picture that a page shows. scene: what it shows (None: no drawn scene); matches: whether the text says so.
 
-    problem: a slug where fetching or decoding must fail or be refused ("truncated", "not_found"), or "".
+    problem: a slug where fetching or decoding must fail or be refused ("truncated", "not_found") or a filter must
+    act ("aspect", "too_frequent"), or "". moved_to: the address to which the archive says it has moved, or "".
     """
 
     url: str
@@ -28,6 +29,7 @@ class Picture:
     matches: bool | None = None
     stored: Stored = "none"
     problem: str = ""
+    moved_to: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,8 +102,13 @@ def build_entry(table: dict[str, type[Any]], entry: Any, *, kind_key: str, where
 
 
 def _first_problem(error: ValidationError, model: type[BaseModel] | None) -> str:
-    """Say the first problem of a pydantic error in one line: which key, what was found, what was expected."""
-    first = error.errors(include_url=False)[0]
+    """Say the first problem of a pydantic error in one line: which key, what was found, what was expected.
+
+    An unknown key comes first: when it is a misspelt one, the right one is missing because of it.
+    """
+    problems = error.errors(include_url=False)
+    unknown = [found for found in problems if found["type"] in ("extra_forbidden", "unexpected_keyword_argument")]
+    first = (unknown or problems)[0]
     keys = [str(part) for part in first["loc"]]
     key = ".".join(keys)
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):

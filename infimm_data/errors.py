@@ -31,6 +31,8 @@ class ShardError(InfiMMError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return " Did you mean 'X'?" for the known word nearest to `word`, or "" when none is near."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    """Return " Did you mean 'X'?" for the known word that `word` begins or is nearest to, or "" when none is."""
+    known = list(known)
+    begun = [one for one in known if len(word) > 2 and one.startswith(word)]
+    near = begun or difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f" Did you mean '{near[0]}'?" if near else ""

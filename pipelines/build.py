@@ -28,6 +28,8 @@ Pass = Literal["extract", "measure", "dedup", "fetch", "score", "decide", "pack"
 PASSES: tuple[Pass, ...] = get_args(Pass)
 """The passes in their order; each needs those before it."""
 
+GREEDY_FROM, GREEDY_SHARE = 1_000, 0.99  # as grain's filter does: it reports, with figures, what keeps next to nothing
+
 _STORING: dict[Pass, Callable[[Run], None]] = {
     "extract": extract,
     "measure": measure,
@@ -62,12 +64,21 @@ def _run_passes(run: Run, wanted: Sequence[Pass]) -> None:
         elif name == "decide" and facts is not None:
             decisions = decide(facts, run.recipe.steps)
             write_decisions(facts, decisions, run.indices, run.layout)
+            warn_of_greedy_steps(decisions)
         elif facts is not None and decisions is not None:
             pack(run, facts, decisions)
         _anything_left(run)
     if facts is not None and decisions is not None:
         write_funnel(run, facts, decisions)
         run.is_decided = True
+
+
+def warn_of_greedy_steps(decisions: Decisions) -> None:
+    """Say which rule drops nearly everything: more often a wrong threshold than a bad dump."""
+    for line in decisions.funnel:
+        if line.came_in >= GREEDY_FROM and line.dropped > GREEDY_SHARE * line.came_in:
+            found = f"step '{line.step}' drops {line.dropped} of {line.came_in} {line.level}s as {line.reason}"
+            log.warning("%s (%s, threshold %s): is that meant?", found, line.measure, line.threshold)
 
 
 def prepare(run: Run) -> None:

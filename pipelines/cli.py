@@ -33,9 +33,12 @@ class _Parser(argparse.ArgumentParser):
         self._given: list[str] = []
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Remember what was given, for `error`."""
+        """Remember what was given, for `error`; what the command does not know is an error here, not one door up."""
         self._given = list(sys.argv[1:] if args is None else args)
-        return super().parse_known_args(args, namespace)
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unexpected '{unknown[0]}'")
+        return found, unknown
 
     def error(self, message: str) -> NoReturn:
         """Leave with status 2; a misspelt flag is named first, since it is why another one is missing."""
@@ -45,10 +48,11 @@ class _Parser(argparse.ArgumentParser):
         unknown = [flag for flag in unknown if flag not in flags]
         if wrong:
             found = message.partition(" (choose")[0].partition(": ")[2]
-            message = f"{found}.{did_you_mean(wrong[1], _words(wrong[2]))}"
+            message = f"{found}.{did_you_mean(wrong[1], re.findall(r'[a-z][a-z-]*', wrong[2]))}"
         elif unknown:
             message = f"unknown flag {unknown[0]}.{did_you_mean(unknown[0], flags)}"
-        self.exit(WRONG_INPUT, f"{self.prog}: {message.strip().removesuffix('.')}. See '{self.prog} --help'.\n")
+        ends = "" if message.endswith((".", "?")) else "."
+        self.exit(WRONG_INPUT, f"{self.prog}: {message}{ends} See '{self.prog} --help'.\n")
 
     def flags(self) -> list[str]:
         """Return every flag of this command and of those below it."""
@@ -57,8 +61,10 @@ class _Parser(argparse.ArgumentParser):
         return own + [flag for choices in below for parser in choices.values() for flag in parser.flags()]
 
 
-def _words(text: str) -> list[str]:
-    return re.findall(r"[\w-]+", text)
+class _Terminal(Console):
+    def on_broken_pipe(self) -> None:
+        """Say it as an exception, where rich would leave the process with status 1."""
+        raise BrokenPipeError
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -83,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     command: Command = parsed.run
     try:
-        return DONE if command(parsed, Console()) else SOME_FAILED
+        return DONE if command(parsed, _Terminal()) else SOME_FAILED
     except BrokenPipeError:  # the reader of our output (`| head`) has seen enough; nothing more can be flushed to it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE

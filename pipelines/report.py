@@ -117,7 +117,7 @@ def show_funnel(data: dict[str, Any], console: Console) -> None:
     """Print the funnel as a table, one line per reason that dropped something."""
     table = Table(title="Funnel", title_justify="left", box=SIMPLE_HEAD)
     for name in ("step", "level", "reason", "threshold"):
-        table.add_column(name, overflow="fold")  # a reason is read whole, on however narrow a terminal
+        table.add_column(name, overflow="fold", no_wrap=name == "reason")  # a reason is read whole, however narrow
     for name in ("came in", "dropped", "%"):
         table.add_column(name, justify="right")
     for reason, number in data["dump"]["skipped"].items():

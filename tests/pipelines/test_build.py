@@ -17,11 +17,14 @@ import pytest
 from filters.image_size import ImageSize
 from filters.text_length import TextLength
 from infimm_data.errors import ConfigError, InfiMMError
+from infimm_data.rules import AtLeast
 from infimm_data.shards import read_index, read_manifest, read_sample
 from infimm_data.tables import read_table
-from pipelines.build import build
+from pipelines.build import build, warn_of_greedy_steps
 from pipelines.layout import Layout
+from pipelines.passes.decide import decide
 from pipelines.run import Run
+from tests.pipelines.made_facts import make_facts, step
 from tests.pipelines.made_source import PAUSE, STEPS, WEB, Brightness, draw, make_recipe, with_step, write_dump
 from tests.web_server import PNG, HostileWeb
 
@@ -288,6 +291,14 @@ def test_each_pass_can_be_the_last(go, tmp_path):
         assert (tmp_path / "out" / last).exists()
         assert not (tmp_path / "out" / "shards").exists()
     assert funnel(tmp_path / "out")["shards"] is None
+
+
+def test_a_step_that_drops_nearly_everything_is_said(caplog):
+    facts = make_facts({"id": [str(n) for n in range(1000)], "words": [0.0] * 995 + [9.0] * 5}, {}, [])
+    for bound, warned in ((9, True), (0, False)):
+        caplog.clear()
+        warn_of_greedy_steps(decide(facts, [step("words", "document", AtLeast("words", bound, "few"))]))
+        assert ("step 'words' drops 995 of 1000 documents as few (words, threshold 9)" in caplog.text) is warned
 
 
 def start_driver(source, out, workers, web, pause_s=0.0):

@@ -1,0 +1,136 @@
+"""Images of a work item: from the dump or over HTTP into a tar with one row of facts per URL."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import tarfile
+from dataclasses import dataclass
+
+import pytest
+
+from infimm_data.document import Document, ImageNode, short_url
+from infimm_data.tables import DOCUMENTS, document_row, open_table, read_metadata, read_table
+from pipelines.fetch_settings import FetchSettings
+from pipelines.layout import Layout
+from pipelines.passes.fetch import fetch_item, read_image
+from pipelines.sources.contract import WorkItem
+from tests.web_server import PNG, HostileWeb, png
+
+ITEM = WorkItem(index=3, name="a", path="a", size_bytes=0)
+HOST = "pictures.example"
+INLINE = "data:image/png;base64," + base64.b64encode(png(9)).decode()
+SETTINGS = FetchSettings(timeout_s=2, max_bytes=10_000, max_pixels=100, allow_private_hosts=(HOST,))
+
+
+@dataclass(frozen=True)
+class Held:
+    """A dump that holds these images."""
+
+    held: dict[str, bytes]
+
+    def images(self, item, urls):
+        return ((url, data) for url, data in self.held.items() if url in urls)
+
+
+@pytest.fixture
+def layout(tmp_path):
+    """An OUT folder whose work item 3 holds one page with an inline image."""
+    found = Layout(str(tmp_path))
+    with open_table(found.documents(3), DOCUMENTS, fingerprint="d") as table:
+        table.add(document_row(Document(id="a", nodes=(ImageNode(url=INLINE), ImageNode(url="http://a.example/x")))))
+    return found
+
+
+def fetch(layout, urls, held=None, print_="p", web=None):
+    connect_to = {HOST: web.address} if web else {}
+    counts = fetch_item(Held(held or {}), ITEM, layout, SETTINGS, connect_to, urls, print_)
+    rows = read_table(layout.images(3)).to_pylist()
+    assert read_metadata(layout.images(3)) == (print_, counts)
+    return rows
+
+
+def data_of(layout, row):
+    with open(layout.image_tar(3), "rb") as tar:
+        return read_image(tar, row["offset"], row["size_bytes"])
+
+
+def test_an_image_of_the_dump_is_kept_with_its_facts(layout):
+    (row,) = fetch(layout, ["u"], {"u": PNG, "other": PNG})
+    assert data_of(layout, row) == PNG
+    assert {name: row[name] for name in ("url", "status", "width", "height", "short_side", "aspect", "format")} == {
+        "url": "u", "status": "ok", "width": 8, "height": 8, "short_side": 8, "aspect": 1.0, "format": "png",
+    }  # fmt: skip
+    assert row["sha256"] == hashlib.sha256(PNG).hexdigest()
+
+
+def test_no_urls_make_an_empty_table_and_an_empty_tar(layout):
+    assert fetch(layout, []) == []
+
+
+def test_an_inline_image_is_found_by_its_digest(layout):
+    (row,) = fetch(layout, [short_url(INLINE)], {INLINE: png(9)})
+    assert (row["url"], row["status"], row["width"]) == (short_url(INLINE), "ok", 9)
+
+
+def test_an_inline_image_that_the_source_cannot_read_has_its_reason(layout):
+    (row,) = fetch(layout, [short_url(INLINE)])
+    assert row["status"] == "bad_data_uri"
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"", "not_an_image"),
+        (b"<html>", "not_an_image"),
+        (PNG[:-30], "image_truncated"),
+        (png(11), "too_many_pixels"),
+        (PNG + b"\0" * 10_000, "too_many_bytes"),
+    ],
+)
+def test_what_is_no_good_image_has_its_reason_and_no_bytes_in_the_tar(layout, data, status):
+    bad, good = fetch(layout, ["bad", "good"], {"bad": data, "good": PNG})
+    assert bad["offset"] is None
+    assert bad["status"] == status
+    assert data_of(layout, good) == PNG
+
+
+def test_rows_stand_in_the_order_of_dump_then_web(layout):
+    with HostileWeb() as web:
+        urls = [f"http://{HOST}/absent", "b", f"http://{HOST}/ok", "a"]
+        rows = fetch(layout, urls, {"a": PNG, "b": png(5)}, web=web)
+    assert [(row["url"].rpartition("/")[2], row["status"]) for row in rows] == [
+        ("a", "ok"), ("b", "ok"), ("absent", "http_404"), ("ok", "ok"),
+    ]  # fmt: skip
+    assert [data_of(layout, row) for row in rows if row["status"] == "ok"] == [PNG, png(5), PNG]
+    with tarfile.open(layout.image_tar(3)) as tar:
+        assert tar.getnames() == ["000000.png", "000001.png", "000003.png"]
+
+
+def test_a_second_fetch_asks_only_for_what_is_missing(layout):
+    with HostileWeb() as web:
+        first = fetch(layout, [f"http://{HOST}/ok", f"http://{HOST}/absent"], web=web)
+        both = fetch(layout, [f"http://{HOST}/ok", f"http://{HOST}/html", f"http://{HOST}/absent"], web=web)
+        assert web.paths == ["/ok", "/absent", "/html"] or sorted(web.paths[:2]) == ["/absent", "/ok"]
+        assert web.paths[2:] == ["/html"]
+    assert both[:2] == first
+    assert data_of(layout, both[0]) == PNG
+
+
+def test_other_limits_fetch_everything_again(layout):
+    fetch(layout, ["u"], {"u": PNG})
+    (row,) = fetch(layout, ["v"], {"v": png(5)}, print_="q")
+    assert row["url"] == "v"
+    assert data_of(layout, row) == png(5)
+
+
+def test_a_kill_between_tar_and_table_leaves_all_offsets_right(layout, monkeypatch):
+    fetch(layout, ["a"], {"a": PNG})
+    with monkeypatch.context() as patched:
+        patched.setattr("pipelines.passes.fetch.write_table", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            fetch(layout, ["a", "b"], {"b": png(5)})
+    (row,) = read_table(layout.images(3)).to_pylist()
+    assert data_of(layout, row) == PNG
+    rows = fetch(layout, ["a", "b"], {"b": png(5)})
+    assert [data_of(layout, row) for row in rows] == [PNG, png(5)]

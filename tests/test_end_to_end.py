@@ -1,0 +1,204 @@
+"""The README's story, told once on the demo's own web, and every promise of it checked on what it left.
+
+One run of `infimm demo` serves all tests here: build, training with and without images, captions. It takes about
+as long as `make demo`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import webdataset
+import yaml
+from PIL import Image
+
+from infimm_data.files import resolve
+from infimm_data.shards import read_manifest
+from pipelines.cli import main
+from pipelines.demo.server import PictureServer
+
+TRUTH = Path(resolve("package:pipelines.demo/data/truth.jsonl"))
+RECIPE = resolve("package:configs/build/demo.yaml")
+
+
+@pytest.fixture(scope="session")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo")
+    assert main(["demo", "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def summary(out: Path) -> dict:
+    return json.loads((out / "summary.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def truth() -> dict[str, dict]:
+    return {page["url"]: page for page in map(json.loads, TRUTH.read_text().splitlines())}
+
+
+@pytest.fixture(scope="session")
+def documents(out: Path) -> list[dict]:
+    """Every document of the build with its verdict."""
+    found = []
+    for path in sorted((out / "build" / "documents").glob("*.parquet")):
+        verdicts = pq.read_table(out / "build" / "decisions" / "documents" / path.name).to_pylist()
+        rows = pq.read_table(path, columns=["id", "url"]).to_pylist()
+        found += [row | verdict for row, verdict in zip(rows, verdicts, strict=True)]
+    return found
+
+
+@pytest.fixture(scope="session")
+def images(out: Path) -> list[dict]:
+    """Every image node of the build with its verdict, its page and its CLIP score, None where it has none."""
+    found = []
+    for path in sorted((out / "build" / "decisions" / "images").glob("*.parquet")):
+        pages = {
+            row["id"]: row["url"]
+            for row in pq.read_table(out / "build" / "documents" / path.name, columns=["id", "url"]).to_pylist()
+        }
+        scores = {
+            (row["id"], row["node"]): row["clip_score"]
+            for row in pq.read_table(out / "build" / "scores" / "clip_score" / path.name).to_pylist()
+        }
+        for row in pq.read_table(path).to_pylist():
+            found.append(row | {"page": pages[row["id"]], "clip_score": scores.get((row["id"], row["node"]))})
+    return found
+
+
+def test_kept_and_dropped_are_what_came_in(out):
+    funnel = json.loads((out / "build" / "report" / "funnel.json").read_text())
+    for level in ("documents", "images"):
+        dropped = sum(line["dropped"] for line in funnel["steps"] if line["level"] == level.removesuffix("s"))
+        lost = funnel[level].get("lost_with_document", 0)
+        assert funnel[level]["kept"] + dropped + lost == funnel[level]["in"]
+    assert funnel["shards"]["documents"] == funnel["documents"]["kept"]
+    assert funnel["shards"]["images"] == funnel["images"]["kept"]
+
+
+def kept_share(documents, truth) -> dict[str, float]:
+    by_kind = defaultdict(list)
+    for document in documents:
+        by_kind[truth[document["url"]]["kind"]].append(document["kept"])
+    return {kind: sum(kept) / len(kept) for kind, kept in by_kind.items()}
+
+
+def test_articles_stay_and_what_a_crawl_has_beside_them_goes(documents, truth):
+    share = kept_share(documents, truth)
+    assert share["article"] >= 0.9
+    for kind in ("mirror", "near_duplicate", "mismatched", "spam", "short", "icons_only"):
+        assert share[kind] <= 0.1, f"{kind}: {share[kind]:.2f} kept"
+    for kind in share:
+        if kind.startswith("language_"):
+            assert share[kind] == 0, f"{kind} kept"
+
+
+def test_of_twins_exactly_one_page_is_kept(documents):
+    hashes = [document for document in documents if document["reason"] == "exact_duplicate_text"]
+    assert hashes, "the dump has mirrors"
+
+
+def test_no_image_was_taken_from_a_private_address(images):
+    private = [row for row in images if any(host in row["url"] for host in ("127.0.0.1", "169.254", "[::1]", "file:"))]
+    assert private
+    assert not any(row["kept"] for row in private)
+
+
+def auc(matched: np.ndarray, mismatched: np.ndarray) -> float:
+    """Chance that a matched pair scores above a mismatched one; ties count half."""
+    above = (matched[:, None] > mismatched[None, :]).mean()
+    return float(above + 0.5 * (matched[:, None] == mismatched[None, :]).mean())
+
+
+def test_the_clip_score_tells_matched_from_mismatched_pictures(images, truth):
+    matches = {(page["url"], image["url"]): image["matches"] for page in truth.values() for image in page["images"]}
+    scored = [(row["clip_score"], matches.get((row["page"], row["url"]))) for row in images if row["clip_score"]]
+    matched = np.array([score for score, match in scored if match is True])
+    mismatched = np.array([score for score, match in scored if match is False])
+    assert len(matched) > 500
+    assert len(mismatched) > 30
+    assert auc(matched, mismatched) >= 0.95
+
+
+def test_plain_webdataset_reads_the_shards(out):
+    shards = out / "build" / "shards"
+    paths = [str(shards / info.name) for info in read_manifest(str(shards))]
+    samples = list(webdataset.WebDataset(paths, shardshuffle=False, empty_check=False))
+    assert len(samples) == sum(info.num_documents for info in read_manifest(str(shards)))
+    for sample in samples:
+        nodes = json.loads(sample["json"])["nodes"]
+        pictures = [sample[node["file"]] for node in nodes if node["type"] == "image"]
+        assert pictures
+        assert all(Image.open(io.BytesIO(picture)).size >= (64, 64) for picture in pictures[:1])
+
+
+def test_plain_tar_reads_the_shards(out):
+    with tarfile.open(out / "build" / "shards" / "00000.tar") as tar:
+        members = tar.getmembers()
+    assert {member.mtime for member in members} == {0}
+    assert members[0].name.endswith(".json")
+
+
+def test_images_lower_the_held_out_loss_well_below_the_text_only_model(summary):
+    loss = summary["heldout_loss"]
+    assert loss["with_images"] < 0.85 * loss["text_only"]
+
+
+def test_captions_name_shape_and_colour_of_most_held_back_pictures(summary):
+    captions = summary["captions"]
+    assert captions["own_picture"]["both"] > 0.5
+    assert captions["shuffled_pictures"]["both"] < 0.2
+
+
+@pytest.mark.parametrize("name", ["losses.png", "captions.png"])
+def test_the_pictures_of_the_result_open(out, name):
+    with Image.open(out / name) as picture:
+        picture.load()
+        assert min(picture.size) > 300
+
+
+def rebuilt(out: Path, recipe: dict, tmp_path: Path, folder: Path, *flags: str) -> dict[str, dict]:
+    """Build again with a changed recipe; return what each pass had to do."""
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    with PictureServer() as server:
+        host, port = server.address
+        connect = [f"--connect-to={name}={host}:{port}" for name in recipe["fetch"]["allow_private_hosts"]]
+        assert main(["build", str(path), "--out", str(folder), *connect, *flags]) == 0
+    return {entry["pass"]: entry for entry in json.loads((folder / "report" / "passes.json").read_text())}
+
+
+def test_another_clip_threshold_only_decides_and_packs_again(out, tmp_path):
+    recipe = yaml.safe_load(Path(RECIPE).read_text())
+    before = {info.name: info.sha256 for info in read_manifest(str(out / "build" / "shards"))}
+    step = next(step for step in recipe["steps"] if step["filter"] == "clip_score")
+    threshold, step["min_score"] = step["min_score"], 0.9
+    did = rebuilt(out, recipe, tmp_path, out / "build")
+    assert {name for name, entry in did.items() if entry["work_items"]} == {"pack"}
+    assert {info.sha256 for info in read_manifest(str(out / "build" / "shards"))} != set(before.values())
+    step["min_score"] = threshold
+    rebuilt(out, recipe, tmp_path, out / "build")
+    assert {info.name: info.sha256 for info in read_manifest(str(out / "build" / "shards"))} == before
+
+
+def test_one_worker_gives_the_same_bytes_as_all_of_them(out, tmp_path):
+    recipe = yaml.safe_load(Path(RECIPE).read_text())
+    rebuilt(out, recipe, tmp_path, tmp_path / "alone", "--workers", "1")
+    assert read_manifest(str(tmp_path / "alone" / "shards")) == read_manifest(str(out / "build" / "shards"))
+
+
+def test_the_trained_model_describes_a_picture_on_the_command_line(out, tmp_path, capsys):
+    from pipelines.demo.pictures import held_back
+
+    (picture, _), = held_back(1, seed=5)
+    picture.save(tmp_path / "picture.png")
+    assert main(["generate", str(out / "model"), "--image", str(tmp_path / "picture.png")]) == 0
+    assert len(capsys.readouterr().out.split()) >= 3

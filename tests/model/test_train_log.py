@@ -1,0 +1,66 @@
+"""metrics.jsonl: averages since the line before, and what a resumed run keeps of it."""
+
+import json
+import math
+
+import pytest
+
+from model.train_log import StepFacts, TrainLog, read_metrics
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def facts(**changed) -> StepFacts:
+    known = {"loss_sum": 20.0, "num_targets": 10, "num_tokens": 12, "num_slots": 16, "num_images": 3, "wait_s": 0.5}
+    return StepFacts(**(known | {"learning_rate": 0.1, "grad_norm": 1.0} | changed))
+
+
+def test_a_line_averages_the_steps_since_the_one_before(tmp_path):
+    clock = Clock()
+    log = TrainLog(tmp_path / "metrics.jsonl", from_step=0, clock=clock)
+    log.add(facts())
+    log.add(facts(loss_sum=40.0, num_targets=30, num_tokens=20, learning_rate=0.2, grad_norm=2.0, num_images=0))
+    clock.now = 4.0
+    assert log.write(2) == {
+        "step": 2, "loss": 1.5, "tokens_per_s": 8.0, "data_wait": 0.25, "fill": 1.0, "images": 1.5,
+        "learning_rate": 0.2, "grad_norm": 2.0,
+    }  # fmt: skip
+    log.add(facts())
+    clock.now = 6.0
+    assert log.write(3)["tokens_per_s"] == 6.0
+
+
+def test_the_loss_weighs_every_target_the_same(tmp_path):
+    log = TrainLog(tmp_path / "metrics.jsonl", from_step=0)
+    log.add(facts(loss_sum=10.0, num_targets=1))
+    log.add(facts(loss_sum=0.0, num_targets=9))
+    assert log.write(2)["loss"] == 1.0
+
+
+def test_the_time_of_an_evaluation_counts_for_no_step(tmp_path):
+    clock = Clock()
+    log = TrainLog(tmp_path / "metrics.jsonl", from_step=0, clock=clock)
+    log.add(facts())
+    clock.now = 10.0
+    log.write_heldout(1, 0.5, seconds=8.0)
+    log.add(facts())
+    assert log.write(2)["tokens_per_s"] == pytest.approx(24 / 2.0)
+
+
+def test_lines_after_the_checkpoint_are_dropped_and_a_cut_off_line_too(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps({"step": step, "loss": step / 10}) + "\n" for step in (1, 2, 3)) + '{"step": 4')
+    log = TrainLog(path, from_step=2)
+    assert log.last_loss == 0.2
+    log.add(facts())
+    log.write(3)
+    assert [(line["step"], line["loss"]) for line in read_metrics(path)] == [(1, 0.1), (2, 0.2), (3, 2.0)]
+
+
+def test_without_a_log_there_is_no_last_loss(tmp_path):
+    assert math.isnan(TrainLog(tmp_path / "new" / "metrics.jsonl", from_step=0).last_loss)

@@ -180,7 +180,8 @@ def crowded_page(number: int) -> Page:
     blocks: list[Block] = [fillers(rng, 5)]
     for sentence in rng.sample(FILLERS, 45):
         scene = random_scene(rng)
-        blocks += [Placed(picture=new_picture(scene, site, rng)), fill(sentence, rng)]
+        placed = Placed(picture=new_picture(scene, site, rng), caption=contents(scene, rng).capitalize())
+        blocks += [placed, fill(sentence, rng)]
     return _page("many_pictures", Article(title="Gallery", blocks=tuple(blocks)), site, rng)
 
 

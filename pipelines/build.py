@@ -9,8 +9,9 @@ from typing import Any, Literal, get_args
 import yaml
 
 from infimm_data.errors import ConfigError, InfiMMError
-from infimm_data.files import remove_leftovers, write_bytes
+from infimm_data.files import absolute, remove_leftovers, write_bytes
 from pipelines.facts import Facts
+from pipelines.layout import Layout
 from pipelines.passes.decide import Decisions, decide
 from pipelines.passes.decisions import write_decisions
 from pipelines.passes.extract import extract
@@ -83,6 +84,7 @@ def warn_of_greedy_steps(decisions: Decisions) -> None:
 
 def prepare(run: Run) -> None:
     """List the work items, clear what a killed run left half-written, and write the resolved recipe."""
+    run.layout = Layout(absolute(run.layout.out))  # workers have working folders of their own
     run.items = run.recipe.source.work_items()
     text = yaml.safe_dump(_plain(run.recipe.resolved()), sort_keys=False, allow_unicode=True)
     try:

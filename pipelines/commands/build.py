@@ -8,7 +8,6 @@ from typing import Any
 from rich.console import Console
 
 from infimm_data.errors import ConfigError
-from infimm_data.files import absolute
 from pipelines.build import Pass, build
 from pipelines.executor import Cluster
 from pipelines.fetcher import ConnectTo
@@ -53,7 +52,7 @@ def run_passes(arguments: argparse.Namespace, console: Console) -> bool:
         show_work_items(recipe, console)
         return True
     with Cluster(address=arguments.ray, workers=arguments.workers) as cluster:
-        run = Run(recipe, Layout(absolute(arguments.out)), cluster, connect_to)
+        run = Run(recipe, Layout(arguments.out), cluster, connect_to)
         build(run, arguments.until)
     show_result(run, console)
     return not run.failed

@@ -285,6 +285,14 @@ def test_an_out_folder_that_cannot_be_written_is_a_config_error(go, tmp_path):
         go()
 
 
+def test_a_relative_out_folder_means_the_one_of_the_caller(cluster, web, dump, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the workers were started elsewhere
+    run = Run(make_recipe(dump), Layout("here"), cluster, {WEB: web.address})
+    build(run, "extract")
+    assert not run.failed
+    assert len(list((tmp_path / "here" / "documents").iterdir())) == 3
+
+
 def test_each_pass_can_be_the_last(go, tmp_path):
     for until, last in (("extract", "documents"), ("measure", "scores"), ("fetch", "images"), ("decide", "decisions")):
         go(until=until)

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -22,7 +21,6 @@ from infimm_data.files import (
     read_bytes,
     remove,
     remove_leftovers,
-    resolve,
     resolve,
     sha256_of,
     write_bytes,
@@ -156,16 +154,5 @@ def test_package_paths_lead_into_installed_packages():
 
 @pytest.mark.parametrize("path", ["package:no_such_package/x", "package:", "package:/x"])
 def test_an_unknown_package_is_a_config_error(path):
-    with pytest.raises(ConfigError, match="expected package:NAME/INSIDE"):
-        resolve(path)
-
-
-def test_a_package_path_is_found_inside_the_installed_package():
-    assert Path(resolve("package:infimm_data/document.py")).is_file()
-    assert resolve("some/folder") == "some/folder"
-
-
-@pytest.mark.parametrize("path", ["package:no_such_package/x", "package:/x"])
-def test_a_package_that_is_not_installed_is_one_clear_line(path):
     with pytest.raises(ConfigError, match="expected package:NAME/INSIDE"):
         resolve(path)

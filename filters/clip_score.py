@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from infimm_data.document import Document, ImageNode, Measure, TextNode
 from infimm_data.errors import ConfigError, did_you_mean
+from infimm_data.files import resolve
 from infimm_data.image_headers import BadImage
 from infimm_data.images import decode_rgb
 from infimm_data.rules import AtLeast, Level, Rule, Scorer, check_bounds
@@ -86,14 +87,14 @@ class ClipScore:
         declare_torchvision_ops()
         import open_clip
 
-        pretrained = None if ":" in self.model else self.pretrained
+        name, pretrained = resolve(self.model), None if ":" in self.model else self.pretrained
         if ":" not in self.model and self.model not in (known := open_clip.list_models()):
             raise ConfigError(f"clip_score: open_clip has no model '{self.model}'.{did_you_mean(self.model, known)}")
         try:
             model, preprocess = open_clip.create_model_from_pretrained(
-                self.model, pretrained=pretrained, precision=self.precision, device=device, weights_only=True
+                name, pretrained=pretrained, precision=self.precision, device=device, weights_only=True
             )
-            tokenizer = open_clip.get_tokenizer(self.model)
+            tokenizer = open_clip.get_tokenizer(name)
         except _load_errors() as error:
             problem = str(error).partition("\n")[0]
             raise ConfigError(

@@ -15,6 +15,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from infimm_data.errors import ConfigError
 
+LOCAL_DIR_PREFIX = "local-dir:"
 PACKAGE_PREFIX = "package:"
 """`package:pipelines.demo/data/clip` in a recipe is the folder `data/clip` inside that installed package."""
 
@@ -55,8 +56,10 @@ def identity(path: str) -> str:
 def resolve(path: str) -> str:
     """Return `path` with `package:NAME/INSIDE` replaced by where that package is installed; others unchanged.
 
-    Raises ConfigError when there is no such package.
+    open_clip's `local-dir:` may stand before it, and stays. Raises ConfigError when there is no such package.
     """
+    if path.startswith(LOCAL_DIR_PREFIX):
+        return LOCAL_DIR_PREFIX + resolve(path.removeprefix(LOCAL_DIR_PREFIX))
     if not path.startswith(PACKAGE_PREFIX):
         return path
     package, _, inside = path.removeprefix(PACKAGE_PREFIX).partition("/")

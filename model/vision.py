@@ -15,11 +15,10 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from infimm_data.errors import ConfigError, did_you_mean
-from infimm_data.files import resolve
+from infimm_data.files import LOCAL_DIR_PREFIX, resolve
 from infimm_data.torchvision_ops import declare_torchvision_ops
 from model.config import VisionSettings
 
-_LOCAL = "local-dir:"
 
 log = logging.getLogger(__name__)
 
@@ -90,12 +89,10 @@ def load_vision(settings: VisionSettings) -> VisionTower:
     declare_torchvision_ops()
     import open_clip  # heavy: only where a tower is needed
 
-    name = settings.name
-    if name.startswith(_LOCAL):
-        name = _LOCAL + resolve(name.removeprefix(_LOCAL))
-    elif name not in open_clip.list_models():
+    name = resolve(settings.name)
+    if not name.startswith(LOCAL_DIR_PREFIX) and name not in open_clip.list_models():
         raise ConfigError(f"vision tower '{name}': not in open_clip.{did_you_mean(name, open_clip.list_models())}")
-    elif settings.pretrained is None:
+    if not name.startswith(LOCAL_DIR_PREFIX) and settings.pretrained is None:
         log.warning("vision=%s has random weights: set model.vision.pretrained", name)
     try:
         model = open_clip.create_model(

@@ -12,13 +12,13 @@ import torch
 from filters.clip_score import ClipScore
 from infimm_data.document import ImageNode
 from infimm_data.torchvision_ops import declare_torchvision_ops
+from pipelines.demo import train_clip
 from pipelines.demo.captions import contents, describe, paragraph
 from pipelines.demo.draw import draw
 from pipelines.demo.pages import article_page
 from pipelines.demo.prose import NAMING_LEAD_INS
 from pipelines.demo.scene import COLOURS, SHAPES, Scene, random_scene, single_scene
 from pipelines.demo.train_clip import (
-    BATCH,
     CONFIG,
     CONTEXT,
     DIRECTORY,
@@ -33,6 +33,15 @@ from pipelines.demo.train_clip import (
 from pipelines.extract import extract_html
 
 UNSEEN = range(100_000, 100_060)  # numbers of articles: the dump has 0-639 and 2,000-2,006
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small tensors on a busy machine: two threads that wait for each other take four times as long as one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -170,10 +179,12 @@ def test_a_pair_of_the_same_scene_is_no_mismatch():
     assert matching_loss(image, image, none, scale).item() > 0.5
 
 
-def test_a_few_steps_of_training_make_a_folder_that_open_clip_loads(tmp_path):
+def test_a_few_steps_of_training_make_a_folder_that_open_clip_loads(tmp_path, monkeypatch):
+    monkeypatch.setattr(train_clip, "BATCH", 16)  # a full batch takes seconds where bfloat16 is emulated
+    monkeypatch.setattr(train_clip, "CHANGED", 8)
     prepare(tmp_path)
-    trainer = Trainer(3, tmp_path, pool=BATCH)
-    first, *_, last = [sum(trainer.step(number)) for number in range(3)]
+    trainer = Trainer(8, tmp_path, pool=16)
+    first, *_, last = [sum(trainer.step(number)) for number in range(8)]
     assert last < first
     save(trainer.model, tmp_path)
     scorer = ClipScore(model=f"local-dir:{tmp_path}").load("cpu")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.resources
+import importlib.util
 import os
 import uuid
 from collections.abc import Iterator
@@ -64,10 +64,15 @@ def resolve(path: str) -> str:
         return path
     package, _, inside = path.removeprefix(PACKAGE_PREFIX).partition("/")
     try:
-        return str(importlib.resources.files(package).joinpath(inside))
-    except (ModuleNotFoundError, TypeError, ValueError):
+        spec = importlib.util.find_spec(package)
+    except (ModuleNotFoundError, ValueError):
+        spec = None
+    # Not importlib.resources: it refuses a namespace package (configs/) that is installed as editable.
+    folders = [place for place in (spec and spec.submodule_search_locations) or () if os.path.isdir(place)]
+    if not folders:
         expected = "expected package:NAME/INSIDE like package:pipelines.demo/data/clip"
         raise ConfigError(f"{path}: no package '{package}' is installed; {expected}") from None
+    return os.path.join(folders[0], inside)
 
 
 def join(folder: str, *names: str) -> str:

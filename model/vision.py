@@ -19,7 +19,6 @@ from infimm_data.files import LOCAL_DIR_PREFIX, resolve
 from infimm_data.torchvision_ops import declare_torchvision_ops
 from model.config import VisionSettings
 
-
 log = logging.getLogger(__name__)
 
 

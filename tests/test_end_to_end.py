@@ -198,7 +198,7 @@ def test_one_worker_gives_the_same_bytes_as_all_of_them(out, tmp_path):
 def test_the_trained_model_describes_a_picture_on_the_command_line(out, tmp_path, capsys):
     from pipelines.demo.pictures import held_back
 
-    (picture, _), = held_back(1, seed=5)
+    ((picture, _),) = held_back(1, seed=5)
     picture.save(tmp_path / "picture.png")
     assert main(["generate", str(out / "model"), "--image", str(tmp_path / "picture.png")]) == 0
     assert len(capsys.readouterr().out.split()) >= 3

@@ -31,7 +31,7 @@ def add_commands(commands: Any) -> None:
     generate = commands.add_parser("generate", help=text, description=text[0].upper() + text[1:] + ".")
     generate.add_argument("checkpoint", help="folder of a training run, or of one of its checkpoints")
     generate.add_argument("--image", action="append", default=[], metavar="FILE", help="picture; may be repeated")
-    generate.add_argument("--prompt", default="", help="text after the pictures (default: none, which asks for a caption)")
+    generate.add_argument("--prompt", default="", help="text after the pictures (default: none)")
     generate.add_argument("--max-tokens", type=int, default=40, help="new tokens at most (default 40)")
     generate.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token (default)")
     generate.add_argument("--seed", type=int, default=0, help="for a temperature above 0 (default 0)")
@@ -65,9 +65,7 @@ def run_generate(arguments: argparse.Namespace, console: Console) -> bool:
     loaded = load_model(arguments.checkpoint)
     vocabulary = loaded.tokenizer.vocabulary
     prompt = prompt_of(pictures, vocabulary, side=vision_of(loaded.model).image_side, text=arguments.prompt)
-    sampling = Sampling(
-        max_new_tokens=arguments.max_tokens, temperature=arguments.temperature, seed=arguments.seed
-    )
+    sampling = Sampling(max_new_tokens=arguments.max_tokens, temperature=arguments.temperature, seed=arguments.seed)
     (tokens,) = generate(loaded.model, [prompt], vocabulary, sampling)
     console.print(loaded.tokenizer.decode(tokens), highlight=False, markup=False)
     return True

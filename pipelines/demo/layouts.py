@@ -182,10 +182,12 @@ def _table(article: Article, site: Site, rng: random.Random) -> str:
     )
 
 
-LAYOUTS: MappingProxyType[str, Callable[[Article, Site, random.Random], str]] = MappingProxyType({
-    "semantic": _semantic,
-    "blog": _blog,
-    "div_soup": _div_soup,
-    "magazine": _magazine,
-    "table": _table,
-})
+LAYOUTS: MappingProxyType[str, Callable[[Article, Site, random.Random], str]] = MappingProxyType(
+    {
+        "semantic": _semantic,
+        "blog": _blog,
+        "div_soup": _div_soup,
+        "magazine": _magazine,
+        "table": _table,
+    }
+)

@@ -15,25 +15,29 @@ SHAPES = ("circle", "square", "triangle", "star", "cross", "heart", "ring", "dia
 THINGS = ("house", "tree", "boat", "car", "fish", "sun")
 """Things composed of several shapes; their body has the colour of the group."""
 
-COLOURS = MappingProxyType({
-    "red": (212, 30, 38),
-    "orange": (247, 134, 20),
-    "yellow": (242, 208, 24),
-    "green": (36, 148, 62),
-    "blue": (32, 84, 204),
-    "purple": (124, 44, 158),
-    "pink": (246, 122, 182),
-    "black": (24, 24, 28),
-})
+COLOURS = MappingProxyType(
+    {
+        "red": (212, 30, 38),
+        "orange": (247, 134, 20),
+        "yellow": (242, 208, 24),
+        "green": (36, 148, 62),
+        "blue": (32, 84, 204),
+        "purple": (124, 44, 158),
+        "pink": (246, 122, 182),
+        "black": (24, 24, 28),
+    }
+)
 """RGB of each colour, chosen far enough apart that jitter and JPEG never mix two of them up."""
 
-BACKGROUNDS = MappingProxyType({
-    "white": (253, 253, 253),
-    "cream": (250, 243, 220),
-    "silver": (226, 228, 232),
-    "mint": (220, 242, 228),
-    "azure": (218, 234, 248),
-})
+BACKGROUNDS = MappingProxyType(
+    {
+        "white": (253, 253, 253),
+        "cream": (250, 243, 220),
+        "silver": (226, 228, 232),
+        "mint": (220, 242, 228),
+        "azure": (218, 234, 248),
+    }
+)
 """RGB of each background: pale, under names that are no colour of a thing."""
 
 COUNTS = (1, 2, 3, 4)
@@ -132,9 +136,7 @@ def _placed(
     return tuple(groups)
 
 
-def _grid(
-    rng: random.Random, band: tuple[float, float, float, float], count: int
-) -> tuple[tuple[Point, ...], float]:
+def _grid(rng: random.Random, band: tuple[float, float, float, float], count: int) -> tuple[tuple[Point, ...], float]:
     """Return centres and half extent of `count` things that do not touch inside `band` (x, y, width, height)."""
     x, y, width, height = band
     options = [(columns, -(-count // columns)) for columns in range(1, count + 1)]

@@ -111,22 +111,24 @@ def _huge(handler: _Handler) -> None:
     handler.close_connection = True
 
 
-_TROUBLE: MappingProxyType[str, Callable[[_Handler], None]] = MappingProxyType({
-    "/trouble/gone.jpg": lambda handler: handler.answer(404, "text/html", b"<h1>Gone</h1>"),
-    "/trouble/error.jpg": lambda handler: handler.answer(500, "text/html", b"<h1>Error</h1>"),
-    "/trouble/loop.jpg": lambda handler: handler.redirect("http://pictures.example/trouble/loop.jpg"),
-    "/trouble/to-loopback.png": lambda handler: handler.redirect(
-        f"http://{_LOOPBACK}:{handler.server.server_address[1]}/secret.png"
-    ),
-    "/trouble/to-private.png": lambda handler: handler.redirect("http://10.0.0.7/secret.png"),
-    "/trouble/slow.jpg": _slow,
-    "/trouble/short.jpg": _short,
-    "/trouble/page.png": lambda handler: handler.answer(200, "image/png", b"<html>Log in first</html>"),
-    "/trouble/huge.png": _huge,
-    "/trouble/opt-out.jpg": lambda handler: handler.answer(
-        200, "image/jpeg", handler.some_picture(), X_Robots_Tag="noai"
-    ),
-})
+_TROUBLE: MappingProxyType[str, Callable[[_Handler], None]] = MappingProxyType(
+    {
+        "/trouble/gone.jpg": lambda handler: handler.answer(404, "text/html", b"<h1>Gone</h1>"),
+        "/trouble/error.jpg": lambda handler: handler.answer(500, "text/html", b"<h1>Error</h1>"),
+        "/trouble/loop.jpg": lambda handler: handler.redirect("http://pictures.example/trouble/loop.jpg"),
+        "/trouble/to-loopback.png": lambda handler: handler.redirect(
+            f"http://{_LOOPBACK}:{handler.server.server_address[1]}/secret.png"
+        ),
+        "/trouble/to-private.png": lambda handler: handler.redirect("http://10.0.0.7/secret.png"),
+        "/trouble/slow.jpg": _slow,
+        "/trouble/short.jpg": _short,
+        "/trouble/page.png": lambda handler: handler.answer(200, "image/png", b"<html>Log in first</html>"),
+        "/trouble/huge.png": _huge,
+        "/trouble/opt-out.jpg": lambda handler: handler.answer(
+            200, "image/jpeg", handler.some_picture(), X_Robots_Tag="noai"
+        ),
+    }
+)
 
 
 class PictureServer:

@@ -14,7 +14,7 @@ from infimm_data.config import load_settings
 from infimm_data.files import join, resolve, write_bytes
 from model.checkpoint import load_model
 from model.config import TrainConfig
-from model.generate import Sampling, prompt_of, generate
+from model.generate import Sampling, generate, prompt_of
 from model.infimm import vision_of
 from model.train import TrainResult, train
 from model.train_log import read_metrics

@@ -179,11 +179,13 @@ class Trainer:
         self.model = open_clip.CLIP(**CONFIG["model_cfg"])
         self.model.visual.output_tokens = True
         self.tokenize = open_clip.tokenizer.HFTokenizer(str(directory), context_length=CONTEXT)
-        self.heads = nn.ModuleDict({
-            "shape": nn.Linear(128, len(KINDS) + 1),
-            "hue": nn.Linear(128, len(HUES) + 1),
-            "text": nn.Linear(128, len(KINDS) + len(HUES)),
-        })
+        self.heads = nn.ModuleDict(
+            {
+                "shape": nn.Linear(128, len(KINDS) + 1),
+                "hue": nn.Linear(128, len(HUES) + 1),
+                "text": nn.Linear(128, len(KINDS) + len(HUES)),
+            }
+        )
         self.parameters = [*self.model.parameters(), *self.heads.parameters()]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.05)
         self.pool, self.rng = draw_pool(pool, SEED), random.Random(SEED + 1)

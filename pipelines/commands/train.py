@@ -13,6 +13,7 @@ from infimm_data.errors import ConfigError
 from infimm_data.files import read_bytes, resolve
 from infimm_data.image_headers import BadImage
 from infimm_data.images import decode_rgb
+from pipelines.report import say
 
 MAX_PIXELS = 89_478_485  # Pillow's own limit against decompression bombs
 
@@ -46,12 +47,12 @@ def run_training(arguments: argparse.Namespace, console: Console) -> bool:
     config = load_settings(resolve(arguments.config), TrainConfig)
     result = train(config, data=arguments.data, out=arguments.out, resume=not arguments.restart)
     heldout = "" if result.heldout_loss is None else f", held-out loss {result.heldout_loss:.4f}"
-    console.print(
+    say(
+        console,
         f"{result.steps} steps, loss {result.train_loss:.4f}{heldout}; {result.num_tokens} tokens "
         f"in {result.seconds:.1f} s",
-        highlight=False,
     )
-    console.print(f"checkpoint: {result.checkpoint}\nmetrics: {result.metrics}", highlight=False, markup=False)
+    say(console, f"checkpoint: {result.checkpoint}\nmetrics: {result.metrics}")
     return True
 
 
@@ -67,7 +68,7 @@ def run_generate(arguments: argparse.Namespace, console: Console) -> bool:
     prompt = prompt_of(pictures, vocabulary, side=vision_of(loaded.model).image_side, text=arguments.prompt)
     sampling = Sampling(max_new_tokens=arguments.max_tokens, temperature=arguments.temperature, seed=arguments.seed)
     (tokens,) = generate(loaded.model, [prompt], vocabulary, sampling)
-    console.print(loaded.tokenizer.decode(tokens), highlight=False, markup=False)
+    say(console, loaded.tokenizer.decode(tokens))
     return True
 
 

@@ -25,7 +25,7 @@ from pipelines.demo.server import PictureServer
 from pipelines.executor import Cluster
 from pipelines.layout import Layout
 from pipelines.recipe import load_recipe
-from pipelines.report import funnel_or_none, show_funnel
+from pipelines.report import funnel_or_none, say, show_funnel
 from pipelines.run import Run
 
 BUILD_RECIPE = "package:configs/build/demo.yaml"
@@ -131,14 +131,15 @@ def show(out: str, layout: Layout, summary: dict[str, Any], console: Console) ->
     if funnel:
         show_funnel(funnel, console)
     loss, captions = summary["heldout_loss"], summary["captions"]
-    console.print(f"held-out loss: {loss['with_images']:.3f} with images, {loss['text_only']:.3f} text only")
+    say(console, f"held-out loss: {loss['with_images']:.3f} with images, {loss['text_only']:.3f} text only")
     for name in ("own_picture", "shuffled_pictures"):
         score = captions[name]
-        console.print(
+        say(
+            console,
             f"captions of {captions['pictures']} held-back pictures, {name.replace('_', ' ')}: shape right "
-            f"{score['shape']:.0%}, colour {score['colour']:.0%}, both {score['both']:.0%}"
+            f"{score['shape']:.0%}, colour {score['colour']:.0%}, both {score['both']:.0%}",
         )
-    console.print("seconds: " + ", ".join(f"{name} {value}" for name, value in summary["seconds"].items()))
+    say(console, "seconds: " + ", ".join(f"{name} {value}" for name, value in summary["seconds"].items()))
     for name, text in (
         ("build/report/funnel.json", "the funnel"),
         ("build/shards/", "the shards"),
@@ -146,5 +147,5 @@ def show(out: str, layout: Layout, summary: dict[str, Any], console: Console) ->
         ("captions.png", "what it says of pictures it never saw"),
         ("summary.json", "these figures"),
     ):
-        console.print(f"  {join(out, name)}  {text}", highlight=False)
-    console.print(f"look into it: infimm inspect {layout.out}; infimm generate {join(out, 'model')} --image FILE")
+        say(console, f"  {join(out, name)}  {text}")
+    say(console, f"look into it: infimm inspect {layout.out}; infimm generate {join(out, 'model')} --image FILE")

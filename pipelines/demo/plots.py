@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from PIL import Image
 from infimm_data.files import write_bytes
 
 COLUMNS = 6  # pictures side by side in the caption sheet
+CAPTION_WIDTH = 30  # characters of one line under a picture
 PIXELS_PER_INCH = 110
 
 
@@ -37,8 +39,10 @@ def plot_losses(curves: Sequence[Curve], path: str) -> None:
         axes.plot(steps, losses, "o-", color=colour, markersize=4, label=f"{curve.name}, held out")
     axes.set_xlabel("step")
     axes.set_ylabel("loss (nats per token)")
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.25)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.grid(alpha=0.25, which="both")
     axes.legend()
     axes.set_title("The same text with and without its images")
     _save(figure, path)
@@ -49,13 +53,16 @@ def plot_captions(pictures: Sequence[tuple[Image.Image, str, bool]], path: str) 
     from matplotlib.figure import Figure
 
     rows = -(-len(pictures) // COLUMNS)
-    figure = Figure(figsize=(2.1 * COLUMNS, 2.5 * rows), dpi=PIXELS_PER_INCH, layout="constrained")
+    figure = Figure(figsize=(2.1 * COLUMNS, 2.4 * rows), dpi=PIXELS_PER_INCH, layout="constrained")
     for number, (picture, caption, right) in enumerate(pictures, 1):
         axes = figure.add_subplot(rows, COLUMNS, number)
         axes.imshow(picture)
         axes.set_xticks([])
         axes.set_yticks([])
-        axes.set_xlabel(caption, fontsize=8, wrap=True, color="darkgreen" if right else "firebrick")
+        said = textwrap.fill(
+            caption.partition("\n")[0], CAPTION_WIDTH
+        )  # what follows the first paragraph is not judged
+        axes.set_xlabel(said, fontsize=8, color="darkgreen" if right else "firebrick")
     _save(figure, path)
 
 

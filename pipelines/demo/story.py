@@ -8,10 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from infimm_data.config import load_settings
 from infimm_data.files import join, resolve, write_bytes
+from infimm_data.stream.stream import one_pass
+from infimm_data.stream.tokens import IGNORED
 from model.checkpoint import load_model
 from model.config import TrainConfig
 from model.generate import Sampling, generate, prompt_of
@@ -34,6 +37,7 @@ PICTURES = 96  # held-back pictures that are captioned: a fraction is then known
 PICTURES_SEED = 2_026
 SHOWN = 24  # of them in the caption sheet
 CAPTION_TOKENS = 24
+TOKENS_AFTER = 16  # about one sentence
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,10 @@ def tell(out: str, console: Console, *, workers: int | None = None) -> bool:
     )
     summary = {
         "heldout_loss": {"with_images": with_images.heldout_loss, "text_only": without_images.heldout_loss},
+        "heldout_loss_after_images": {
+            "with_images": loss_after_images(join(out, "model"), run.layout.shards),
+            "text_only": loss_after_images(join(out, "text_only"), run.layout.shards),
+        },
         "captions": {"own_picture": asdict(right), "shuffled_pictures": asdict(shuffled), "pictures": PICTURES},
         "seconds": _seconds(run, with_images, without_images, time.monotonic() - started),
     }
@@ -80,6 +88,33 @@ def build_dataset(out: str, workers: int | None) -> Run:
         run = Run(recipe, Layout(out), cluster, connect_to)
         build(run)
     return run
+
+
+@torch.inference_mode()
+def loss_after_images(run: str, shards: str) -> float:
+    """Return the held-out loss on the TOKENS_AFTER tokens behind each `<image>` alone, in nats per token.
+
+    There the text says what is to be seen for the first time; over a whole article most words can be guessed
+    from the words before them, with or without pictures.
+    """
+    loaded = load_model(run)
+    vocabulary, side = loaded.tokenizer.vocabulary, vision_of(loaded.model).image_side
+    total, targets = 0.0, 0
+    for batch in one_pass(shards, vocabulary, loaded.config.stream, image_side=side, rows=loaded.config.rows_per_step):
+        near = torch.zeros_like(batch.labels, dtype=torch.bool)
+        for distance in range(1, TOKENS_AFTER + 1):
+            near[:, distance:] |= batch.input_ids[:, :-distance] == vocabulary.image
+        output = loaded.model(
+            batch.input_ids,
+            document_ids=batch.document_ids,
+            position_ids=batch.position_ids,
+            image_index=batch.image_index,
+            images=batch.images,
+            labels=batch.labels.masked_fill(~near, IGNORED),
+        )
+        assert output.loss_sum is not None
+        total, targets = total + float(output.loss_sum), targets + output.num_targets
+    return total / max(targets, 1)
 
 
 def caption_held_back(run: str, sheet: str) -> tuple[CaptionScore, CaptionScore]:
@@ -131,7 +166,13 @@ def show(out: str, layout: Layout, summary: dict[str, Any], console: Console) ->
     if funnel:
         show_funnel(funnel, console)
     loss, captions = summary["heldout_loss"], summary["captions"]
+    after = summary["heldout_loss_after_images"]
     say(console, f"held-out loss: {loss['with_images']:.3f} with images, {loss['text_only']:.3f} text only")
+    say(
+        console,
+        f"held-out loss on the {TOKENS_AFTER} tokens after each image: "
+        f"{after['with_images']:.3f} with images, {after['text_only']:.3f} text only",
+    )
     for name in ("own_picture", "shuffled_pictures"):
         score = captions[name]
         say(

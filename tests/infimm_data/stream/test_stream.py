@@ -12,7 +12,7 @@ from infimm_data.errors import ConfigError, ShardError
 from infimm_data.stream.batch import Batch
 from infimm_data.stream.order import epoch_order, is_held_out
 from infimm_data.stream.stream import Stream, one_pass
-from tests.infimm_data.stream.conftest import IMAGE, SETTINGS, decode, many, png, sample
+from tests.infimm_data.stream.conftest import BOS, IMAGE, SETTINGS, decode, many, png, sample
 
 
 def open_stream(folder, vocabulary, settings=SETTINGS, *, rows=2, **more):
@@ -239,3 +239,14 @@ def test_long_documents_lose_no_text(shards, vocabulary):
             for word, grey in (("middle", 7), ("end.", 9)):
                 for place in [i for i in range(len(decode(ids))) if decode(ids[i : i + len(word)]) == word]:
                     assert int(batch.images[index[place], 0, 0, 0]) == grey
+
+
+def test_the_first_token_of_a_continuing_piece_is_never_predicted(shards, vocabulary):
+    folder = shards([sample(0, "one two three. " * 30)])
+    starts = 0
+    for batch in epoch_of(folder, vocabulary):
+        first = batch.position_ids == 0
+        first &= batch.document_ids >= 0
+        assert (batch.labels[first] == -100).all()
+        starts += int((first & (batch.input_ids != BOS)).sum())
+    assert starts >= 3  # pieces that do not begin with <s>, whose label is never a target anyway

@@ -129,6 +129,8 @@ class Cluster:
             call = _with_model(model, self, len(tasks)) if model else _without_model()
             with Track(name, len(tasks), unit="items") as track:
                 _run_all(call, function, tasks, report, track, limit=TASKS_PER_CPU * self.num_cpus)
+        place = {task.name: position for position, task in enumerate(tasks)}
+        report.failures.sort(key=lambda failure: place[failure.name])  # not in the order in which they happened
         report.seconds = time.monotonic() - start
         return report
 

@@ -6,10 +6,12 @@ as long as `make demo`.
 
 from __future__ import annotations
 
+import gc
 import io
 import json
+import shutil
 import tarfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -94,16 +96,23 @@ def kept_share(documents, truth) -> dict[str, float]:
 def test_articles_stay_and_what_a_crawl_has_beside_them_goes(documents, truth):
     share = kept_share(documents, truth)
     assert share["article"] >= 0.9
-    for kind in ("mirror", "near_duplicate", "mismatched", "spam", "short", "icons_only"):
+    for kind in ("mismatched", "spam", "short", "icons_only", "many_pictures"):
         assert share[kind] <= 0.1, f"{kind}: {share[kind]:.2f} kept"
     for kind in share:
         if kind.startswith("language_"):
             assert share[kind] == 0, f"{kind} kept"
 
 
-def test_of_twins_exactly_one_page_is_kept(documents):
-    hashes = [document for document in documents if document["reason"] == "exact_duplicate_text"]
-    assert hashes, "the dump has mirrors"
+def test_of_twins_one_page_is_kept(out, documents, truth):
+    """The dump plants 24 mirrors and 24 near duplicates; a few fall to other rules before they are compared."""
+    reasons = Counter(document["reason"] for document in documents)
+    assert 20 <= reasons["exact_duplicate_text"] <= 24
+    assert 20 <= reasons["near_duplicate_text"] <= 24
+    hashes = {}
+    for path in sorted((out / "build" / "scores" / "documents").glob("*.parquet")):
+        hashes |= {row["id"]: row["text_hash"] for row in pq.read_table(path, columns=["id", "text_hash"]).to_pylist()}
+    kept = [hashes[document["id"]] for document in documents if document["kept"]]
+    assert len(set(kept)) == len(kept)
 
 
 def test_no_image_was_taken_from_a_private_address(images):
@@ -128,6 +137,8 @@ def test_the_clip_score_tells_matched_from_mismatched_pictures(images, truth):
     assert auc(matched, mismatched) >= 0.95
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # webdataset leaves its files open
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_plain_webdataset_reads_the_shards(out):
     shards = out / "build" / "shards"
     paths = [str(shards / info.name) for info in read_manifest(str(shards))]
@@ -137,7 +148,8 @@ def test_plain_webdataset_reads_the_shards(out):
         nodes = json.loads(sample["json"])["nodes"]
         pictures = [sample[node["file"]] for node in nodes if node["type"] == "image"]
         assert pictures
-        assert all(Image.open(io.BytesIO(picture)).size >= (64, 64) for picture in pictures[:1])
+        assert min(Image.open(io.BytesIO(pictures[0])).size) >= 64
+    gc.collect()  # webdataset's files close here, not in somebody else's test
 
 
 def test_plain_tar_reads_the_shards(out):
@@ -148,8 +160,9 @@ def test_plain_tar_reads_the_shards(out):
 
 
 def test_images_lower_the_held_out_loss_well_below_the_text_only_model(summary):
-    loss = summary["heldout_loss"]
-    assert loss["with_images"] < 0.85 * loss["text_only"]
+    whole, after = summary["heldout_loss"], summary["heldout_loss_after_images"]
+    assert whole["with_images"] < 0.93 * whole["text_only"]
+    assert after["with_images"] < 0.8 * after["text_only"], "where the text says what is to be seen"
 
 
 def test_captions_name_shape_and_colour_of_most_held_back_pictures(summary):
@@ -165,7 +178,7 @@ def test_the_pictures_of_the_result_open(out, name):
         assert min(picture.size) > 300
 
 
-def rebuilt(out: Path, recipe: dict, tmp_path: Path, folder: Path, *flags: str) -> dict[str, dict]:
+def rebuilt(recipe: dict, tmp_path: Path, folder: Path, *flags: str) -> dict[str, dict]:
     """Build again with a changed recipe; return what each pass had to do."""
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))
@@ -178,20 +191,24 @@ def rebuilt(out: Path, recipe: dict, tmp_path: Path, folder: Path, *flags: str) 
 
 def test_another_clip_threshold_only_decides_and_packs_again(out, tmp_path):
     recipe = yaml.safe_load(Path(RECIPE).read_text())
-    before = {info.name: info.sha256 for info in read_manifest(str(out / "build" / "shards"))}
+    copy = tmp_path / "build"
+    shutil.copytree(out / "build", copy)
+    before = read_manifest(str(copy / "shards"))
     step = next(step for step in recipe["steps"] if step["filter"] == "clip_score")
     threshold, step["min_score"] = step["min_score"], 0.9
-    did = rebuilt(out, recipe, tmp_path, out / "build")
+    did = rebuilt(recipe, tmp_path, copy)
     assert {name for name, entry in did.items() if entry["work_items"]} == {"pack"}
-    assert {info.sha256 for info in read_manifest(str(out / "build" / "shards"))} != set(before.values())
+    assert sum(info.num_images for info in read_manifest(str(copy / "shards"))) < sum(
+        info.num_images for info in before
+    )
     step["min_score"] = threshold
-    rebuilt(out, recipe, tmp_path, out / "build")
-    assert {info.name: info.sha256 for info in read_manifest(str(out / "build" / "shards"))} == before
+    rebuilt(recipe, tmp_path, copy)
+    assert read_manifest(str(copy / "shards")) == before
 
 
 def test_one_worker_gives_the_same_bytes_as_all_of_them(out, tmp_path):
     recipe = yaml.safe_load(Path(RECIPE).read_text())
-    rebuilt(out, recipe, tmp_path, tmp_path / "alone", "--workers", "1")
+    rebuilt(recipe, tmp_path, tmp_path / "alone", "--workers", "1")
     assert read_manifest(str(tmp_path / "alone" / "shards")) == read_manifest(str(out / "build" / "shards"))
 
 

@@ -27,6 +27,7 @@ format: $(READY)
 # constraints.txt pins what was seen to work together, torch's CPU build among it; for a GPU build of torch
 # install it into $(VENV) first, then `touch $(READY)`.
 $(READY): pyproject.toml constraints.txt
+	@echo "installing into $(VENV): a few minutes, once"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@

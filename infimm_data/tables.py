@@ -62,11 +62,10 @@ DOCUMENTS = pa.schema(
         ("nodes", pa.list_(_NODE)),
     ]
 )
-KEY_TYPES = {"id": pa.string(), "node": pa.int32(), "url": pa.string()}
+KEY_TYPES = {"id": pa.string(), "node": pa.int64(), "url": pa.string()}
 """Columns that name a row of measures; typed, so that tables of an empty work item still join."""
 ROWS_PER_GROUP = 1_000  # documents of about 10 KB: row groups of 10 MB, what one task holds while it writes
 BYTES_PER_GROUP = 64 << 20  # and no more than this, however long the pages are (one may hold megabytes of data: URIs)
-KEY_TYPES = {"id": pa.string(), "node": pa.int64(), "url": pa.string()}
 DAMAGED = (pa.ArrowInvalid, pa.ArrowSerializationError, OSError)  # what pyarrow raises on a Parquet file cut or altered
 
 

@@ -62,6 +62,13 @@ class Facts:
         """Return one measure of all images: float64 with NaN, or objects with None."""
         return _column(self.images, measure)
 
+    def document_groups(self, measure: str) -> npt.NDArray[np.int64]:
+        """Return the group of each document as a number, -1 where it has none; equal numbers, equal groups."""
+        if not self.num_documents:
+            return np.empty(0, dtype=np.int64)
+        encoded = _encoded(self.documents.column(measure))
+        return np.asarray(pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)).astype(np.int64)
+
     def with_images(self, columns: dict[str, Any]) -> Facts:
         """Return the facts with more measures of images."""
         return replace(self, images=_with_columns(self.images, columns))
@@ -96,7 +103,17 @@ def _column(table: pa.Table, measure: str) -> npt.NDArray[Any]:
         return np.asarray(column.to_numpy())
     if pa.types.is_integer(column.type):
         return np.asarray(pc.cast(column, pa.float64()).to_numpy())
-    return np.array(column.to_pylist(), dtype=object)
+    if not pa.types.is_string(column.type):
+        return np.array(column.to_pylist(), dtype=object)
+    encoded = _encoded(column)  # few different slugs: each becomes one Python text that all its rows share
+    texts = np.array([*encoded.dictionary.to_pylist(), None], dtype=object)
+    shared: npt.NDArray[Any] = texts[pc.fill_null(encoded.indices, len(texts) - 1).to_numpy(zero_copy_only=False)]
+    return shared
+
+
+def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    """Return a column of texts as numbers into a dictionary of its distinct texts."""
+    return pc.dictionary_encode(pc.cast(column, pa.string())).unify_dictionaries().combine_chunks()
 
 
 def load_facts(layout: Layout, items: Sequence[int], recipe: Recipe) -> Facts:

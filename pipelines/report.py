@@ -20,6 +20,7 @@ from infimm_data.tables import read_metadata
 from pipelines.facts import Facts
 from pipelines.layout import Layout
 from pipelines.passes.decide import Decisions
+from pipelines.passes.verdicts import WITH_DOCUMENT
 from pipelines.run import Run
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -44,8 +45,10 @@ def funnel(run: Run, facts: Facts, decisions: Decisions) -> dict[str, Any]:
 
     Raises AssertionError when kept + dropped is not what came in, which would be a fault of ours.
     """
-    for verdicts in (decisions.documents, decisions.images):
-        assert bool((verdicts.kept == (verdicts.step == "")).all()), "every row is kept, or dropped by one step"
+    for level, verdicts in (("document", decisions.documents), ("image", decisions.images)):
+        dropped = sum(line.dropped for line in decisions.funnel if line.level == level)
+        lost = int((verdicts.line == WITH_DOCUMENT).sum())
+        assert int(verdicts.kept.sum()) + dropped + lost == len(verdicts.line), f"{level}s: kept + dropped = in"
     dump = _dump_counts(run.layout, run.indices)
     return {
         "dump": {"work_items": len(run.items), **dump},
@@ -55,7 +58,7 @@ def funnel(run: Run, facts: Facts, decisions: Decisions) -> dict[str, Any]:
         "images": {
             "in": facts.num_images,
             "kept": int(decisions.images.kept.sum()),
-            "lost_with_document": int((decisions.images.reason == "document_dropped").sum()),
+            "lost_with_document": int((decisions.images.line == WITH_DOCUMENT).sum()),
         },
         "shards": None if run.shards is None else _shard_counts(run.shards),
     }

@@ -6,30 +6,35 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from infimm_data.tables import write_table
 from pipelines.facts import Facts
 from pipelines.layout import Layout
-from pipelines.passes.decide import Decisions, Verdicts
+from pipelines.passes.decide import Decisions
+from pipelines.passes.verdicts import Verdicts
 
 
 def write_decisions(facts: Facts, decisions: Decisions, items: Sequence[int], layout: Layout) -> None:
     """Write decisions/documents and decisions/images, one file per work item each."""
-    documents = _table(facts.documents.select(["id"]), decisions.documents)
-    images = _table(facts.images.select(["id", "node", "url"]), decisions.images)
+    documents, images = facts.documents.select(["id"]), facts.images.select(["id", "node", "url"])
     for item in items:
-        here = np.flatnonzero(facts.document_item == item)
-        write_table(layout.decisions("documents", item), documents.take(here), fingerprint="")
-        here = np.flatnonzero(facts.image_item == item)
-        write_table(layout.decisions("images", item), images.take(here), fingerprint="")
+        table = _table(documents, decisions.documents, facts.document_item, item)
+        write_table(layout.decisions("documents", item), table, fingerprint="")
+        table = _table(images, decisions.images, facts.image_item, item)
+        write_table(layout.decisions("images", item), table, fingerprint="")
 
 
-def _table(keys: pa.Table, verdicts: Verdicts) -> pa.Table:
-    columns: dict[str, Any] = {"kept": pa.array(verdicts.kept)}
+def _table(keys: pa.Table, verdicts: Verdicts, items: npt.NDArray[np.int64], item: int) -> pa.Table:
+    """Return the verdicts of one work item, whose rows lie together."""
+    start, stop = (int(at) for at in np.searchsorted(items, [item, item + 1]))
+    here = Verdicts(verdicts.line[start:stop], verdicts.funnel)
+    columns: dict[str, Any] = {"kept": pa.array(here.kept)}
     for name in ("step", "reason", "threshold"):
-        columns[name] = pa.array(getattr(verdicts, name).tolist(), type=pa.string())
-    columns["value"] = pa.array(verdicts.shown_values(), type=pa.string())
+        columns[name] = pa.array(getattr(here, name), type=pa.string())
+    columns["value"] = pa.array(verdicts.shown_values(start, stop), type=pa.string())
+    found = keys.slice(start, stop - start)
     for name, values in columns.items():
-        keys = keys.append_column(name, values)
-    return keys
+        found = found.append_column(name, values)
+    return found

@@ -90,16 +90,16 @@ def test_what_was_not_measured_is_left_out():
 
 def test_dropped_documents_and_images_are_in_no_shard():
     decisions = decide(FACTS, [])
-    decisions.documents.kept[:] = [True, False, False, False, True]
-    decisions.images.kept[:] = [False, False, False, True]
+    decisions.documents.line[1:4] = 0
+    decisions.images.line[:3] = 0
     (plan,) = shard_plans(FACTS, decisions, 9)
     assert [(document.id, [one.node for one in document.images]) for document in plan] == [("a", []), ("e", [3])]
 
 
 def test_nothing_kept_makes_no_shard():
     decisions = decide(FACTS, [])
-    decisions.documents.kept[:] = False
-    decisions.images.kept[:] = False
+    decisions.documents.line[:] = 0
+    decisions.images.line[:] = 0
     assert list(shard_plans(FACTS, decisions, 9)) == []
     nothing = make_facts({"id": []}, {}, np.zeros(0, dtype=np.int64))
     assert list(shard_plans(nothing, decide(nothing, []), 9)) == []

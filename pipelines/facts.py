@@ -6,7 +6,7 @@ disk. Rows are in dump order, which no run changes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -116,16 +116,19 @@ def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
     return pc.dictionary_encode(pc.cast(column, pa.string())).unify_dictionaries().combine_chunks()
 
 
-def load_facts(layout: Layout, items: Sequence[int], recipe: Recipe) -> Facts:
-    """Return the facts of the given work items, with all that was stored about them so far."""
+def load_facts(layout: Layout, items: Sequence[int], recipe: Recipe, measures: Collection[str] | None = None) -> Facts:
+    """Return the facts of the given work items, with all that was stored about them so far.
+
+    measures: only these columns, for decisions that are not written down; None: all of them, with the keys.
+    """
     documents, images, rows, offsets = [], [], [], 0
     item_of, image_item, image_document = [], [], []
     for item in items:
-        table = _without_signatures(layout.document_scores(item))
-        found = _images_of(layout, item, recipe)
+        table = _read_some(layout.document_scores(item), measures, keys=("id",))
+        found = _images_of(layout, item, recipe, measures)
         position = pc.index_in(found.column("id"), value_set=table.column("id").combine_chunks())
-        documents.append(table)
-        images.append(found)
+        documents.append(table if measures is None else table.drop_columns(["id"]))
+        images.append(found if measures is None else found.drop_columns(["id", "node", "url"]))
         rows.append(np.arange(table.num_rows))
         item_of.append(np.full(table.num_rows, item))
         image_item.append(np.full(found.num_rows, item))
@@ -141,26 +144,33 @@ def load_facts(layout: Layout, items: Sequence[int], recipe: Recipe) -> Facts:
     )
 
 
-def _without_signatures(path: str) -> pa.Table:
-    """Read measures but the binary columns, which only the group pass compares."""
+def _read_some(path: str, measures: Collection[str] | None, *, keys: Sequence[str]) -> pa.Table:
+    """Read keys and measures but the binary columns, which only the group pass compares."""
     fs, inside = file_system(path)
     with fs.open(inside, "rb") as file:
         schema = pq.read_schema(file)
-    wanted = [column.name for column in schema if not pa.types.is_binary(column.type)]
+    wanted = [
+        column.name
+        for column in schema
+        if column.name in keys
+        or (not pa.types.is_binary(column.type) and (measures is None or column.name in measures))
+    ]
     return read_table(path, columns=wanted).replace_schema_metadata(None)
 
 
-def _images_of(layout: Layout, item: int, recipe: Recipe) -> pa.Table:
+def _images_of(layout: Layout, item: int, recipe: Recipe, measures: Collection[str] | None) -> pa.Table:
     """Return the image rows of a work item with what the fetch and score passes stored about them."""
-    table = read_table(layout.image_scores(item)).replace_schema_metadata(None)
+    table = _read_some(layout.image_scores(item), measures, keys=("id", "node", "url"))
     if exists(layout.images(item)):
-        fetched = read_table(layout.images(item))
+        wanted = [name for name in FETCHED_COLUMNS if measures is None or name in measures]
+        fetched = read_table(layout.images(item), columns=["url", *wanted])
         at = pc.index_in(table.column("url"), value_set=fetched.column("url").combine_chunks())
-        table = _with_columns(table, {name: fetched.column(name).take(at) for name in FETCHED_COLUMNS})
+        table = _with_columns(table, {name: fetched.column(name).take(at) for name in wanted})
     for step in recipe.steps:
         path = layout.pair_scores(step.name, item)
         if isinstance(step.filter, ScoresPairs) and exists(path):
-            table = _join_scores(table, read_table(path), [rule.measure for rule in step.filter.rules()])
+            scores = _read_some(path, measures, keys=("id", "node"))
+            table = _join_scores(table, scores, [rule.measure for rule in step.filter.rules()])
     return table
 
 

@@ -46,9 +46,13 @@ class Layout:
         """The groups that one step found over the whole set; name: the step's config name."""
         return join(self.out, "groups", f"{name}.parquet")
 
+    def decisions_folder(self, level: str) -> str:
+        """The decisions of all work items; level: "documents" or "images"."""
+        return join(self.out, "decisions", level)
+
     def decisions(self, level: str, item: int) -> str:
-        """Kept or not, by which step and why; level: "documents" or "images"."""
-        return join(self.out, "decisions", level, f"{item:05d}.parquet")
+        """Kept or not, by which step and why."""
+        return join(self.decisions_folder(level), f"{item:05d}.parquet")
 
     @property
     def shards(self) -> str:

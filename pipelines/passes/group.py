@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from infimm_data.errors import InfiMMError
 from infimm_data.rules import GroupsDocuments, GroupsImages, Mask, measured_with
@@ -23,6 +24,8 @@ from pipelines.layout import Layout
 from pipelines.passes.measure import measure_print, signature_column
 from pipelines.recipe import Step
 from pipelines.run import Run
+
+VERSION = 1  # raise when groups/ changes what it holds
 
 
 def dedup_texts(run: Run) -> None:
@@ -44,13 +47,13 @@ def gather(run: Run) -> Facts:
     facts = load_facts(run.layout, run.indices, run.recipe)
     for step in run.recipe.steps:
         if isinstance(step.filter, GroupsDocuments):
-            facts = facts.with_documents({f"{step.name}_group": group_column(step.name, run.layout)})
+            facts = facts.with_documents({f"{step.name}_group": group_column(step.name, run.layout, run.indices)})
     return facts
 
 
 def group_print(step: Step, measure_prints: Sequence[str]) -> str:
     """Return the fingerprint of groups of documents: all signatures, and how they are compared."""
-    return fingerprint("group", step.name, measured_with(step.filter), list(measure_prints))
+    return fingerprint("group", VERSION, step.name, measured_with(step.filter), list(measure_prints))
 
 
 def is_grouped(path: str, print_: str) -> bool:
@@ -59,7 +62,10 @@ def is_grouped(path: str, print_: str) -> bool:
 
 
 def group_documents(name: str, groups: GroupsDocuments, items: Sequence[int], layout: Layout, print_: str) -> int:
-    """Write groups/NAME.parquet (id, NAME_group: id of the group's first document, or null); return the groups."""
+    """Write groups/NAME.parquet; return how many groups there are.
+
+    Columns: item (the work item), id, NAME_group (the id of the group's first document, null where it is alone).
+    """
     column = signature_column(name)
     tables = [read_table(layout.document_scores(item), columns=["id", column]) for item in items]
     table = pa.concat_tables(tables, promote_options="permissive")
@@ -67,14 +73,20 @@ def group_documents(name: str, groups: GroupsDocuments, items: Sequence[int], la
     first = groups.group(table.column(column).to_pylist())
     sizes = np.bincount(first, minlength=len(ids))
     slugs = [ids[position] if sizes[position] > 1 else None for position in first]
-    found = pa.table({"id": ids, f"{name}_group": pa.array(slugs, type=pa.string())})
+    of_item = np.repeat(np.asarray(items, dtype=np.int64), [table.num_rows for table in tables])
+    found = pa.table({"item": of_item, "id": ids, f"{name}_group": pa.array(slugs, type=pa.string())})
     write_table(layout.groups(name), found, fingerprint=print_)
     return int((sizes > 1).sum())
 
 
-def group_column(name: str, layout: Layout) -> pa.ChunkedArray:
-    """Return the stored group of every document, in dump order."""
-    return read_table(layout.groups(name), columns=[f"{name}_group"]).column(f"{name}_group")
+def group_column(name: str, layout: Layout, items: Sequence[int]) -> pa.ChunkedArray:
+    """Return the stored group of every document of these work items, in dump order.
+
+    An item that failed after the groups were found takes its documents out of them, and no others.
+    """
+    table = read_table(layout.groups(name), columns=["item", f"{name}_group"])
+    here = pc.is_in(table.column("item"), value_set=pa.array(items, type=pa.int64()))
+    return table.filter(here).column(f"{name}_group")
 
 
 def group_images(groups: GroupsImages, facts: Facts, live: Mask) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,17 @@ from pipelines.layout import Layout
 from pipelines.passes.decide import decide
 from pipelines.run import Run
 from tests.pipelines.made_facts import make_facts, step
-from tests.pipelines.made_source import PAUSE, STEPS, WEB, Brightness, draw, make_recipe, with_step, write_dump
+from tests.pipelines.made_source import (
+    PAUSE,
+    STEPS,
+    WEB,
+    Brightness,
+    MadeSource,
+    draw,
+    make_recipe,
+    with_step,
+    write_dump,
+)
 from tests.web_server import PNG, HostileWeb
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,8 +60,9 @@ def dump(tmp_path_factory):
 def go(cluster, web, dump, tmp_path):
     """Return a function that builds into one folder and returns the run."""
 
-    def run_build(steps=STEPS, source=dump, out="out", until="pack", **settings):
-        run = Run(make_recipe(source, steps, **settings), Layout(str(tmp_path / out)), cluster, {WEB: web.address})
+    def run_build(steps=STEPS, source=dump, out="out", until="pack", kind=MadeSource, **settings):
+        recipe = replace(make_recipe(source, steps, **settings), source=kind(path=source))
+        run = Run(recipe, Layout(str(tmp_path / out)), cluster, {WEB: web.address})
         build(run, until)
         return run
 
@@ -263,6 +275,31 @@ def test_a_work_item_that_cannot_be_read_is_named_and_the_others_are_whole(go, d
     assert digests(tmp_path / "out") == digests(first)
     stored = json.loads((tmp_path / "out" / "report" / "passes.json").read_text())
     assert "SourceError" in stored[0]["failures"][0]["trace"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithoutImagesOfOne(MadeSource):
+    """The made source, whose second work item loses its images to an I/O error."""
+
+    def images(self, item, urls):
+        if item.index == 1:
+            raise OSError("the disk is gone")
+        yield from super().images(item, urls)
+
+
+def test_a_work_item_whose_images_fail_is_named_and_the_others_go_on_to_shards(go, dump, copied):
+    for lost in (copied / "images").glob("00001.*"):
+        lost.unlink()
+    run = go(source=dump, kind=WithoutImagesOfOne)
+    assert [
+        (report.name, [failure.name for failure in report.failures]) for report in run.reports if report.failures
+    ] == [("fetch", ["1.json"])]
+    dumps = {one.document.origin.dump for one in samples(copied)}
+    assert dumps == {"0.json", "2.json"}
+    assert sorted(path.name for path in (copied / "decisions" / "documents").iterdir()) == [
+        "00000.parquet",
+        "00002.parquet",
+    ]
 
 
 def test_a_dump_of_which_nothing_can_be_read_stops_with_one_line_and_a_report(go, tmp_path):

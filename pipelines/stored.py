@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from infimm_data.errors import ConfigError
 from infimm_data.files import exists
-from infimm_data.rules import GroupsDocuments, GroupsImages
+from infimm_data.rules import GroupsDocuments, GroupsImages, Mask, measured_with
 from pipelines.facts import Facts, load_facts
 from pipelines.layout import Layout
 from pipelines.passes.decide import decide
@@ -29,21 +32,40 @@ def stored_items(layout: Layout) -> list[int]:
     return found
 
 
-def decision_facts(layout: Layout, recipe: Recipe, steps: Sequence[Step]) -> Facts:
-    """Return what the rules of `steps` read, and no more: tens of millions of documents fit the driver.
+def stored_facts(layout: Layout, recipe: Recipe) -> Facts:
+    """Return what the rules of a stored build read, and no more: tens of millions of documents fit the driver.
 
-    recipe: of the stored build; steps: its steps, perhaps with other bounds. Groups of images depend on which
-    images are still wanted at their step, so they are found anew.
+    The groups of images are not among it, since they depend on which images are still wanted: `ImageGroups`.
     """
-    measures = {rule.measure for step in steps for rule in step.filter.rules()} | {"status"}
-    compares_images = any(isinstance(step.filter, GroupsImages) for step in steps)
+    measures = {rule.measure for step in recipe.steps for rule in step.filter.rules()} | {"status"}
+    compares_images = any(isinstance(step.filter, GroupsImages) for step in recipe.steps)
     items = stored_items(layout)
     facts = load_facts(layout, items, recipe, measures | ({"phash"} if compares_images else set()))
-    for step in steps:
+    for step in recipe.steps:
         if isinstance(step.filter, GroupsDocuments):
             facts = facts.with_documents({f"{step.name}_group": group_column(step.name, layout, items)})
-    for number, step in enumerate(steps):
-        if isinstance(step.filter, GroupsImages):
-            live = decide(facts, steps[:number]).images.kept
-            facts = facts.with_images(group_images(step.filter, facts, live))
     return facts
+
+
+class ImageGroups:
+    """Finds the groups of images under changing steps; the same images are not compared twice."""
+
+    def __init__(self) -> None:
+        """Start with no groups known."""
+        self._known: dict[str, tuple[Mask, GroupsImages, dict[str, Any]]] = {}
+
+    def add_to(self, facts: Facts, steps: Sequence[Step]) -> Facts:
+        """Return the facts with the groups of the images that each comparing step still finds."""
+        for number, step in enumerate(steps):
+            if isinstance(step.filter, GroupsImages):
+                live = decide(facts, steps[:number]).images.kept
+                known, settings, columns = self._known.get(step.name, (None, None, {}))
+                if known is None or not np.array_equal(known, live) or not _compares_alike(settings, step.filter):
+                    columns = group_images(step.filter, facts, live)
+                    self._known[step.name] = live, step.filter, columns
+                facts = facts.with_images(columns)
+        return facts
+
+
+def _compares_alike(first: Any, second: Any) -> bool:
+    return measured_with(first) == measured_with(second)

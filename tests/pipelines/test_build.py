@@ -35,25 +35,11 @@ from tests.pipelines.made_source import (
     draw,
     make_recipe,
     with_step,
-    write_dump,
 )
-from tests.web_server import PNG, HostileWeb
+from tests.web_server import PNG
 
 ROOT = Path(__file__).resolve().parents[2]
 ENOUGH = "these are some words and there are enough of them for a page"
-
-
-@pytest.fixture(scope="module")
-def web():
-    """Where the images lie that the dump does not hold."""
-    with HostileWeb() as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def dump(tmp_path_factory):
-    """Three work items."""
-    return write_dump(tmp_path_factory.mktemp("dump"))
 
 
 @pytest.fixture
@@ -67,14 +53,6 @@ def go(cluster, web, dump, tmp_path):
         return run
 
     return run_build
-
-
-@pytest.fixture(scope="module")
-def first(tmp_path_factory, cluster, web, dump):
-    """A finished build, to be copied and never changed."""
-    out = tmp_path_factory.mktemp("first") / "out"
-    build(Run(make_recipe(dump), Layout(str(out)), cluster, {WEB: web.address}))
-    return out
 
 
 @pytest.fixture

@@ -1,0 +1,120 @@
+"""What if a threshold were another: counted from stored measures, as a build would decide."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from filters.table import FILTERS
+from filters.text_length import TextLength
+from infimm_data.errors import ConfigError
+from infimm_data.shards import read_manifest
+from pipelines.build import build
+from pipelines.cli import main
+from pipelines.layout import Layout
+from pipelines.run import Run
+from pipelines.sources.table import SOURCES
+from pipelines.what_if import what_if
+from tests.pipelines.made_source import STEPS, WEB, Brightness, MadeSource, make_recipe, with_step
+
+
+@pytest.fixture(autouse=True)
+def known(monkeypatch):
+    """The made source and its filter have names in a recipe."""
+    monkeypatch.setitem(SOURCES, "made", MadeSource)
+    monkeypatch.setitem(FILTERS, "brightness", Brightness)
+
+
+def kept(decisions):
+    return int(decisions.documents.kept.sum()), int(decisions.images.kept.sum())
+
+
+def test_without_a_change_it_counts_what_the_build_kept(first):
+    recount = what_if(Layout(str(first)), ["text_length.min_words=10"])
+    shards = read_manifest(f"{first}/shards")
+    assert kept(recount.now) == (sum(s.num_documents for s in shards), sum(s.num_images for s in shards))
+    assert recount.then.funnel == recount.now.funnel
+    assert recount.num_unmeasured == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "filter_"),
+    [
+        ("brightness=0.5", Brightness(min_brightness=0.5)),
+        ("brightness.min_brightness=null", Brightness(min_brightness=None)),
+        ("text_length.min_words=47", TextLength(min_words=47, max_words=None)),
+    ],
+)
+def test_it_counts_what_a_build_with_the_changed_recipe_keeps(change, filter_, first, cluster, web, dump, tmp_path):
+    steps = with_step(change.partition(".")[0].partition("=")[0], filter_)
+    run = Run(make_recipe(dump, steps), Layout(str(tmp_path / "out")), cluster, {WEB: web.address})
+    build(run)
+    recount = what_if(Layout(str(first)), [change])
+    built = read_manifest(str(tmp_path / "out" / "shards"))
+    assert kept(recount.then) == (sum(s.num_documents for s in built), sum(s.num_images for s in built))
+    assert kept(recount.then) != kept(recount.now)
+
+
+def test_images_of_other_images_wanted_are_compared_again(first):
+    """Fewer pages show the banner when the pages must have more words: its number of documents falls."""
+    recount = what_if(Layout(str(first)), ["text_length.min_words=1000"])
+    assert kept(recount.then) == (0, 0)
+
+
+def test_what_was_never_measured_is_said(cluster, web, dump, tmp_path):
+    strict = with_step("text_length", TextLength(min_words=47, max_words=None))
+    build(Run(make_recipe(dump, strict), Layout(str(tmp_path / "out")), cluster, {WEB: web.address}))
+    recount = what_if(Layout(str(tmp_path / "out")), ["text_length.min_words=10"])
+    assert recount.num_unmeasured > 0
+    assert kept(recount.then) == kept(recount.now)
+
+
+def test_nothing_is_written(first):
+    before = {path: path.stat().st_mtime_ns for path in Path(first).rglob("*")}
+    what_if(Layout(str(first)), ["brightness=0.9"])
+    assert {path: path.stat().st_mtime_ns for path in Path(first).rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("brightness", "expected STEP.KEY=VALUE"),
+        ("brightnes.min=1", "no key|unknown key 'min' for brightness"),
+        ("brihgtness=1", "no such step in the build's recipe. Did you mean 'brightness'?"),
+        ("image=1", "image_url and image_size and image_duplicate and image_count begin with it"),
+        ("image_count=1", "has the bounds min_images, max_images; write STEP.KEY=VALUE"),
+        ("exact_duplicate_text=1", "has no bound"),
+        ("text_length.min_word=1", "Did you mean 'min_words'?"),
+        ("text_length.min_words=many", "Input should be a valid integer|min_words"),
+        ("image_duplicate.distance=3", "'distance' shapes what image_duplicate measures"),
+        ("text_length.min_words={", "is no YAML value"),
+    ],
+)
+def test_a_wrong_change_is_one_line(change, message, first):
+    with pytest.raises(ConfigError) as caught:
+        what_if(Layout(str(first)), [change])
+    assert any(part in str(caught.value) for part in message.split("|"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_a_build_is_one_line(tmp_path, capsys):
+    assert main(["what-if", str(tmp_path), "brightness=1"]) == 2
+    assert "no recipe.yaml there" in capsys.readouterr().err
+
+
+def test_the_command_prints_what_changes(first, capsys):
+    assert main(["what-if", str(first), "bright=0.99"]) == 0
+    printed = capsys.readouterr().out
+    assert "image_dark" in printed
+    assert "too_few_words" not in printed, "a rule that drops as much as before is not shown"
+    assert "images: " in printed
+
+
+def test_steps_that_measure_nothing_new_keep_their_place():
+    from pipelines.what_if import changed_steps
+
+    steps = changed_steps(STEPS, ["brightness=0.1"])
+    assert [step.name for step in steps] == [step.name for step in STEPS]
+    assert replace(steps[6], filter=STEPS[6].filter) == STEPS[6]

@@ -22,6 +22,7 @@ from pipelines.passes.pack import pack
 from pipelines.passes.score import score
 from pipelines.report import write_funnel, write_passes
 from pipelines.run import Run
+from pipelines.takedown import honouring_takedowns
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +94,7 @@ def prepare(run: Run) -> None:
     except OSError as error:
         problem = error.strerror or error
         raise ConfigError(f"--out {run.layout.out}: cannot be written ({problem}); choose another folder") from None
+    run.recipe = honouring_takedowns(run.recipe, run.layout)
     if left:
         log.info("removed=%d files that an interrupted run left unfinished", left)
 

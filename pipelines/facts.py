@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from infimm_data.files import exists, file_system
+from infimm_data.files import exists, file_system, read_bytes
 from infimm_data.rules import GroupsImages, ScoresPairs
 from infimm_data.tables import read_table
 from pipelines.layout import Layout
@@ -27,6 +27,9 @@ FETCHED_COLUMNS = (
     "offset",
 )  # fmt: skip
 """What the fetch pass stores per URL and rules may read; null where the image could not be fetched."""
+
+PURGED = "purged"
+"""A measure of documents and images once anything was taken down: 1 where the URL is on the list, else 0."""
 
 
 @dataclass
@@ -123,9 +126,15 @@ def load_facts(layout: Layout, items: Sequence[int], recipe: Recipe, measures: C
     """
     documents, images, rows, offsets = [], [], [], 0
     item_of, image_item, image_document = [], [], []
+    purged = purged_urls(layout)
     for item in items:
         table = _read_some(layout.document_scores(item), measures, keys=("id",))
         found = _images_of(layout, item, recipe, measures)
+        if purged is not None:
+            urls = read_table(layout.documents(item), columns=["url"]).column("url")
+            table = table.append_column(PURGED, pc.cast(pc.is_in(urls, value_set=purged), pa.float64()))
+            gone = pc.is_in(found.column("url"), value_set=purged)
+            found = found.append_column(PURGED, pc.cast(gone, pa.float64()))
         position = pc.index_in(found.column("id"), value_set=table.column("id").combine_chunks())
         documents.append(table if measures is None else table.drop_columns(["id"]))
         images.append(found if measures is None else found.drop_columns(["id", "node", "url"]))
@@ -142,6 +151,13 @@ def load_facts(layout: Layout, items: Sequence[int], recipe: Recipe, measures: C
         image_item=np.concatenate(image_item).astype(np.int64),
         image_document=np.concatenate(image_document).astype(np.int64),
     )
+
+
+def purged_urls(layout: Layout) -> pa.Array | None:
+    """Return the URLs of pages and images that were taken down, None where nothing was."""
+    if not exists(layout.purge("urls.txt")):
+        return None
+    return pa.array(read_bytes(layout.purge("urls.txt")).decode().splitlines(), type=pa.string())
 
 
 def _read_some(path: str, measures: Collection[str] | None, *, keys: Sequence[str]) -> pa.Table:

@@ -59,6 +59,10 @@ class Layout:
         """The folder of shards, what training reads."""
         return join(self.out, "shards")
 
+    def purge(self, name: str) -> str:
+        """What was taken down: urls.txt, which every decision honours, and audit.jsonl."""
+        return join(self.out, "purge", name)
+
     def report(self, name: str) -> str:
         """A file of the report."""
         return join(self.out, "report", name)

@@ -9,20 +9,21 @@ import numpy as np
 
 from infimm_data.errors import ConfigError
 from infimm_data.files import exists
-from infimm_data.rules import GroupsDocuments, GroupsImages, Mask, measured_with
+from infimm_data.rules import GroupsImages, Mask, measured_with
 from pipelines.facts import Facts, load_facts
 from pipelines.layout import Layout
 from pipelines.passes.decide import decide
 from pipelines.passes.decisions import decided_items
-from pipelines.passes.group import group_column, group_images
+from pipelines.passes.group import add_document_groups, group_images
 from pipelines.recipe import Recipe, Step, load_recipe
+from pipelines.takedown import honouring_takedowns
 
 
 def stored_recipe(layout: Layout) -> Recipe:
-    """Return the recipe of the build's last run; raises ConfigError where there is no build."""
+    """Return the recipe of the build's last run, takedowns honoured; raises ConfigError where there is no build."""
     if not exists(layout.recipe):
         raise ConfigError(f"{layout.out}: no recipe.yaml there; expected a folder that 'infimm build' wrote")
-    return load_recipe(layout.recipe)
+    return honouring_takedowns(load_recipe(layout.recipe), layout)
 
 
 def stored_items(layout: Layout) -> list[int]:
@@ -41,10 +42,7 @@ def stored_facts(layout: Layout, recipe: Recipe) -> Facts:
     compares_images = any(isinstance(step.filter, GroupsImages) for step in recipe.steps)
     items = stored_items(layout)
     facts = load_facts(layout, items, recipe, measures | ({"phash"} if compares_images else set()))
-    for step in recipe.steps:
-        if isinstance(step.filter, GroupsDocuments):
-            facts = facts.with_documents({f"{step.name}_group": group_column(step.name, layout, items)})
-    return facts
+    return add_document_groups(facts, recipe.steps, layout, items)
 
 
 class ImageGroups:
@@ -54,11 +52,11 @@ class ImageGroups:
         """Start with no groups known."""
         self._known: dict[str, tuple[Mask, GroupsImages, dict[str, Any]]] = {}
 
-    def add_to(self, facts: Facts, steps: Sequence[Step]) -> Facts:
-        """Return the facts with the groups of the images that each comparing step still finds."""
+    def add_to(self, facts: Facts, steps: Sequence[Step], incumbents: Mask | None = None) -> Facts:
+        """Return the facts with the groups of the images still wanted at each step; incumbents: as `decide` takes."""
         for number, step in enumerate(steps):
             if isinstance(step.filter, GroupsImages):
-                live = decide(facts, steps[:number]).images.kept
+                live = decide(facts, steps[:number], incumbents=incumbents).images.kept
                 known, settings, columns = self._known.get(step.name, (None, None, {}))
                 if known is None or not np.array_equal(known, live) or not _compares_alike(settings, step.filter):
                     columns = group_images(step.filter, facts, live)

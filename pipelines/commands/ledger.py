@@ -1,8 +1,9 @@
-"""Commands that ask a finished build: why, what-if, verify, diff."""
+"""Commands that ask a finished build, and take from it what must go: why, what-if, verify, diff, purge."""
 
 from __future__ import annotations
 
 import argparse
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -10,11 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from infimm_data.errors import ConfigError
-from infimm_data.files import exists, join
+from infimm_data.files import exists, join, read_bytes
 from pipelines.executor import Cluster
 from pipelines.layout import Layout
 from pipelines.life import DocumentLife, ImageLife, documents_of, skipped_of
 from pipelines.passes.verdicts import shown
+from pipelines.purge import purge
 from pipelines.report import printable, say
 from pipelines.verify import diff, named, verify
 from pipelines.what_if import Recount, what_if
@@ -43,6 +45,13 @@ def add_commands(commands: Any) -> None:
     check.add_argument("out", help="folder of a build, or of shards")
     _add_cluster_flags(check)
     check.set_defaults(run=run_verify)
+
+    text = "take pages and images down: rewrite the shards that hold them, keep them out of every later build"
+    takedown = commands.add_parser("purge", help=text, description=text[0].upper() + text[1:] + ".")
+    takedown.add_argument("out", help="folder of the build")
+    takedown.add_argument("--urls", required=True, metavar="FILE", help="URLs of pages and images, one per line")
+    _add_cluster_flags(takedown)
+    takedown.set_defaults(run=run_purge)
 
     text = "compare the shards of two builds, document by document"
     compare = commands.add_parser("diff", help=text, description=text[0].upper() + text[1:] + ".")
@@ -180,3 +189,26 @@ def run_diff(arguments: argparse.Namespace, console: Console) -> bool:
     ):
         say(console, f"{len(keys):>8} documents {text}{': ' if keys else ''}{named(keys)}")
     return not (found.only_first or found.only_second or found.changed)
+
+
+def run_purge(arguments: argparse.Namespace, console: Console) -> bool:
+    """Take down what a file lists."""
+    try:
+        lines = read_bytes(arguments.urls).decode("utf-8-sig").splitlines()
+    except (FileNotFoundError, IsADirectoryError):
+        raise ConfigError(f"--urls {arguments.urls}: no such file; expected one URL per line") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"--urls {arguments.urls}: not UTF-8; expected one URL per line") from None
+    urls = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if not urls:
+        raise ConfigError(f"--urls {arguments.urls}: holds no URL; expected one per line")
+    layout = Layout(arguments.out)
+    with Cluster(address=arguments.ray, workers=arguments.workers) as cluster:
+        found = purge(layout, urls, cluster, datetime.now(UTC))
+    say(
+        console,
+        f"{len(urls)} URLs: {len(found.documents)} documents left the shards, {len(found.documents_with_images)} lost "
+        f"images, {len(found.shards)} shards rewritten",
+    )
+    say(console, f"remembered in {layout.purge('urls.txt')}, told in {layout.purge('audit.jsonl')}")
+    return True

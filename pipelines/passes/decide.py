@@ -38,10 +38,11 @@ class Decisions:
         verdicts.drop(len(self.funnel) - 1, rows, values)
 
 
-def decide(facts: Facts, steps: Sequence[Step], *, fetched: bool = True) -> Decisions:
+def decide(facts: Facts, steps: Sequence[Step], *, fetched: bool = True, incumbents: Mask | None = None) -> Decisions:
     """Apply the steps' rules to the facts.
 
-    fetched: False while images are not fetched yet; then their status is not asked.
+    fetched: False while images are not fetched yet; then their status is not asked. incumbents: documents that stay
+    the first of their group as long as they are kept at all, where shards are thinned but not packed anew.
     Raises KeyError when a rule reads a measure that no pass has written (a fault of ours, not of the data).
     """
     funnel: list[StepCount] = []
@@ -53,7 +54,7 @@ def decide(facts: Facts, steps: Sequence[Step], *, fetched: bool = True) -> Deci
             _drop_unfetched(facts, found)
             asked_status = True
         for rule in step.filter.rules():
-            _apply(facts, found, step, rule)
+            _apply(facts, found, step, rule, incumbents)
     if not asked_status:
         _drop_unfetched(facts, found)
     images.drop_with_document(images.kept & ~documents.kept[facts.image_document])
@@ -75,7 +76,7 @@ def _live_images(facts: Facts, found: Decisions) -> Mask:
     return found.images.kept & found.documents.kept[facts.image_document]
 
 
-def _apply(facts: Facts, found: Decisions, step: Step, rule: Rule) -> None:
+def _apply(facts: Facts, found: Decisions, step: Step, rule: Rule, incumbents: Mask | None) -> None:
     """Ask one rule of every row that is still kept, and write down what it drops."""
     level = step.filter.level
     if level == "image":
@@ -84,7 +85,9 @@ def _apply(facts: Facts, found: Decisions, step: Step, rule: Rule) -> None:
         candidates, values = found.documents.kept, _document_values(facts, found, rule.measure)
     if isinstance(rule, FirstOfGroup):
         assert level == "document", "groups of images are counted, not reduced to one"
-        passes = _first_of_group(facts.document_groups(rule.measure), candidates, images_kept(facts, found))
+        rank = images_kept(facts, found)
+        rank = rank if incumbents is None else np.where(incumbents, np.inf, rank)
+        passes = _first_of_group(facts.document_groups(rule.measure), candidates, rank)
     else:
         passes = rule.passes(values)
     failing = candidates & ~passes

@@ -45,10 +45,13 @@ def dedup_texts(run: Run) -> None:
 def gather(run: Run) -> Facts:
     """Return all measures stored so far, with the groups of documents."""
     facts = load_facts(run.layout, run.indices, run.recipe)
-    for step in run.recipe.steps:
-        if isinstance(step.filter, GroupsDocuments):
-            facts = facts.with_documents({f"{step.name}_group": group_column(step.name, run.layout, run.indices)})
-    return facts
+    return add_document_groups(facts, run.recipe.steps, run.layout, run.indices)
+
+
+def add_document_groups(facts: Facts, steps: Sequence[Step], layout: Layout, items: Sequence[int]) -> Facts:
+    """Return the facts with the stored groups that each comparing step found."""
+    names = [step.name for step in steps if isinstance(step.filter, GroupsDocuments)]
+    return facts.with_documents({f"{name}_group": group_column(name, layout, items) for name in names})
 
 
 def group_print(step: Step, measure_prints: Sequence[str]) -> str:

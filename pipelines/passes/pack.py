@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import IO, Any
 
@@ -190,6 +190,21 @@ def make_sample(kept: KeptDocument, document: Document, images: Sequence[bytes])
             files[field] = data
             nodes.append(_packed(node, image, field))
     return Sample(replace(document, nodes=tuple(nodes), measures=dict(kept.measures)), files)
+
+
+def without_images(sample: Sample, urls: Collection[str]) -> Sample:
+    """Return a packed sample without the images at these URLs, as it would have been packed without them."""
+    nodes: list[Node] = []
+    files: dict[str, bytes] = {}
+    for node in sample.document.nodes:
+        if isinstance(node, TextNode):
+            _add_text(nodes, node)
+        elif node.url not in urls:
+            old = str(node.file)
+            field = f"{len(files)}.{old.rpartition('.')[2]}"
+            files[field] = sample.files[old]
+            nodes.append(replace(node, file=field))
+    return Sample(replace(sample.document, nodes=tuple(nodes)), files)
 
 
 def _add_text(nodes: list[Node], node: TextNode) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from filters.c4_lines import C4Lines
 from filters.clip_score import ClipScore
 from filters.exact_duplicate_text import ExactDuplicateText
 from filters.image_count import ImageCount
@@ -17,6 +18,7 @@ from filters.text_length import TextLength
 from filters.text_repetition import TextRepetition
 
 FILTERS: dict[str, type[Any]] = {
+    "c4_lines": C4Lines,
     "text_length": TextLength,
     "text_repetition": TextRepetition,
     "language": Language,

@@ -101,6 +101,18 @@ class Filter(Protocol):
 
 
 @runtime_checkable
+class EditsDocument(Protocol):
+    """A step that changes the text before anything is measured: drops paragraphs, masks personal data.
+
+    Edits stand first in a recipe, since every measure is of the text they leave. They state no rules.
+    """
+
+    def edit(self, document: Document) -> tuple[Document, Mapping[str, int]]:
+        """Return the document as it goes on, and how many parts of it were changed or dropped, by reason slug."""
+        ...
+
+
+@runtime_checkable
 class MeasuresDocument(Protocol):
     """A filter that measures a document from its nodes alone: text, URLs, counts."""
 

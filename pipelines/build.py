@@ -14,6 +14,7 @@ from pipelines.facts import Facts
 from pipelines.layout import Layout
 from pipelines.passes.decide import Decisions, decide
 from pipelines.passes.decisions import write_decisions
+from pipelines.passes.edit import edit
 from pipelines.passes.extract import extract
 from pipelines.passes.fetch import fetch
 from pipelines.passes.group import dedup_texts
@@ -26,7 +27,7 @@ from pipelines.takedown import honouring_takedowns
 
 log = logging.getLogger(__name__)
 
-Pass = Literal["extract", "measure", "dedup", "fetch", "score", "decide", "pack"]
+Pass = Literal["extract", "edit", "measure", "dedup", "fetch", "score", "decide", "pack"]
 PASSES: tuple[Pass, ...] = get_args(Pass)
 """The passes in their order; each needs those before it."""
 
@@ -34,6 +35,7 @@ GREEDY_FROM, GREEDY_SHARE = 1_000, 0.99  # as grain's filter does: it reports, w
 
 _STORING: dict[Pass, Callable[[Run], None]] = {
     "extract": extract,
+    "edit": edit,
     "measure": measure,
     "dedup": dedup_texts,
     "fetch": fetch,

@@ -18,8 +18,12 @@ class Layout:
         """The resolved recipe."""
         return join(self.out, "recipe.yaml")
 
+    def extracted(self, item: int) -> str:
+        """Documents of a work item before the recipe's edits; where there are none, they lie in `documents`."""
+        return join(self.out, "extracted", f"{item:05d}.parquet")
+
     def documents(self, item: int) -> str:
-        """Documents of a work item, as extracted."""
+        """Documents of a work item, as all passes after the edits read them."""
         return join(self.out, "documents", f"{item:05d}.parquet")
 
     def document_scores(self, item: int) -> str:

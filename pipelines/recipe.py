@@ -19,7 +19,7 @@ from pydantic import Field
 from filters.table import FILTERS
 from infimm_data.config import Settings, build_entry, load_yaml, parse_settings
 from infimm_data.errors import ConfigError
-from infimm_data.rules import Filter
+from infimm_data.rules import EditsDocument, Filter
 from pipelines.fetch_settings import FetchSettings
 from pipelines.sources.contract import Source
 from pipelines.sources.table import SOURCES
@@ -61,6 +61,11 @@ class Recipe:
     fetch: FetchSettings
     output: OutputSettings
 
+    @property
+    def edits(self) -> tuple[Step, ...]:
+        """The steps that change the text; they stand before all others."""
+        return tuple(step for step in self.steps if isinstance(step.filter, EditsDocument))
+
     def resolved(self) -> dict[str, Any]:
         """Return the recipe with every default written out, as plain data for OUT/recipe.yaml."""
         source = dataclasses.asdict(self.source)  # type: ignore[call-overload]  # every source is a dataclass
@@ -86,4 +91,6 @@ def load_recipe(path: str) -> Recipe:
         steps.append(Step(entry["filter"], step))
         if entry["filter"] in [earlier.name for earlier in steps[:-1]]:
             raise ConfigError(f"{where}: '{entry['filter']}' stands there twice; measures are stored by name, keep one")
+        if isinstance(step, EditsDocument) and not all(isinstance(earlier.filter, EditsDocument) for earlier in steps):
+            raise ConfigError(f"{where}: '{entry['filter']}' changes the text that other steps measure; put it first")
     return Recipe(path, read.source["kind"], source, tuple(steps), read.fetch, read.output)

@@ -83,8 +83,15 @@ def _dump_counts(layout: Layout, items: list[int]) -> dict[str, Any]:
     return {
         "documents": sum(found["documents"] for found in counts),
         "skipped": _sum(found["skipped"] for found in counts),
+        "edited": _edited(counts),
         "damaged": damaged,
     }
+
+
+def _edited(counts: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """Return what each edit changed or dropped inside documents, by reason, over all work items."""
+    names = dict.fromkeys(name for found in counts for name in found.get("edited", {}))
+    return {name: _sum(found.get("edited", {}).get(name, {}) for found in counts) for name in names}
 
 
 def _sum(counts: Any) -> dict[str, int]:
@@ -125,6 +132,9 @@ def show_funnel(data: dict[str, Any], console: Console) -> None:
         table.add_column(name, justify="right")
     for reason, number in data["dump"]["skipped"].items():
         table.add_row("dump", "record", printable(reason), "", "", str(number), "")
+    for step, reasons in data["dump"].get("edited", {}).items():
+        for reason, number in reasons.items():
+            table.add_row(printable(step), "text", printable(reason), "", "", str(number), "")
     for line in data["steps"]:
         if line["dropped"]:
             share = f"{100 * line['dropped'] / line['came_in']:.1f}"

@@ -8,7 +8,6 @@ from typing import Any
 from infimm_data.document import Document
 from infimm_data.files import identity
 from infimm_data.tables import DOCUMENTS, document_chars, document_row, fingerprint, open_table, read_metadata
-from pipelines.layout import Layout
 from pipelines.recipe import Recipe
 from pipelines.run import Run
 from pipelines.sources.contract import Skipped, Source, WorkItem
@@ -22,8 +21,9 @@ def extract(run: Run) -> None:
     todo = []
     for item in run.items:
         print_ = run.prints[item.index] = extract_print(run.recipe, item)
-        if read_metadata(run.layout.documents(item.index))[0] != print_:
-            todo.append((item, (run.recipe.source, item, run.layout, print_)))
+        path = run.layout.extracted(item.index) if run.recipe.edits else run.layout.documents(item.index)
+        if read_metadata(path)[0] != print_:
+            todo.append((item, (run.recipe.source, item, path, print_)))
     run.go("extract", extract_item, todo)
 
 
@@ -33,15 +33,15 @@ def extract_print(recipe: Recipe, item: WorkItem) -> str:
     return fingerprint("extract", VERSION, settings, item.name, identity(item.path))
 
 
-def extract_item(source: Source, item: WorkItem, layout: Layout, print_: str) -> dict[str, Any]:
-    """Write the documents of one work item; return its counts.
+def extract_item(source: Source, item: WorkItem, path: str, print_: str) -> dict[str, Any]:
+    """Write the documents of one work item to `path`; return its counts.
 
     counts: documents, skipped {reason: number}, examples {reason: [{offset, url, detail}]}.
     """
     skipped: Counter[str] = Counter()
     examples: dict[str, list[dict[str, Any]]] = {}
     seen: set[str] = set()
-    with open_table(layout.documents(item.index), DOCUMENTS, fingerprint=print_) as table:
+    with open_table(path, DOCUMENTS, fingerprint=print_) as table:
         for found in source.read(item):
             if isinstance(found, Document):
                 if found.id not in seen:

@@ -15,6 +15,7 @@ from infimm_data.errors import ConfigError
 from infimm_data.rules import (
     AtLeast,
     AtMost,
+    EditsDocument,
     FirstOfGroup,
     GroupsDocuments,
     GroupsImages,
@@ -25,6 +26,8 @@ from infimm_data.rules import (
 )
 
 EVERY = pytest.mark.parametrize("name", FILTERS)
+EDITS = [name for name, cls in FILTERS.items() if isinstance(cls(), EditsDocument)]
+DECIDING = pytest.mark.parametrize("name", [name for name in FILTERS if name not in EDITS])
 IMAGE = ImageNode(url="https://example.org/photo.jpg")
 DOCUMENTS = {
     "nothing": Document(id="0", nodes=()),
@@ -86,7 +89,7 @@ def test_it_is_frozen_and_takes_keywords_only(name: str) -> None:
         FILTERS[name](1)
 
 
-@EVERY
+@DECIDING
 def test_its_reasons_are_unique_slugs(name: str) -> None:
     settings = dict.fromkeys(bound_fields(name), 1)
     reasons = [rule.reason for rule in FILTERS[name](**settings).rules()]
@@ -111,7 +114,7 @@ def test_its_rules_read_only_what_is_measured_or_supplied(name: str) -> None:
     assert {rule.measure for rule in made.rules()} <= measured_keys(made) | SUPPLIED
 
 
-@EVERY
+@DECIDING
 @pytest.mark.parametrize("kind", DOCUMENTS)
 def test_it_measures_the_same_keys_of_every_document(name: str, kind: str) -> None:
     made = FILTERS[name]()
@@ -122,6 +125,18 @@ def test_it_measures_the_same_keys_of_every_document(name: str, kind: str) -> No
     assert set(measured) == measured_keys(made)
     for value in measured.values():
         assert value is None or isinstance(value, str) or np.isfinite(value)
+
+
+@pytest.mark.parametrize("name", EDITS)
+@pytest.mark.parametrize("kind", DOCUMENTS)
+def test_an_edit_keeps_every_image_and_counts_by_slug(name: str, kind: str) -> None:
+    made, document = FILTERS[name](), DOCUMENTS[kind]
+    edited, counts = made.edit(document)
+    assert edited.images == document.images
+    assert (edited.id, edited.origin) == (document.id, document.origin)
+    assert all(reason.replace("_", "").isalnum() and number > 0 for reason, number in counts.items())
+    assert made.rules() == ()
+    assert made.edit(edited) == (edited, {}), "what was edited is left alone"
 
 
 @EVERY
@@ -152,7 +167,7 @@ def test_it_groups_nothing_into_nothing(name: str) -> None:
         assert made.group_hashes(np.zeros(0, dtype=np.uint64)).tolist() == []
 
 
-@EVERY
+@DECIDING
 def test_a_value_at_the_bound_passes_and_one_beyond_does_not(name: str) -> None:
     for field in bound_fields(name):
         asked = [rule for rule in with_only(name, field, 1).rules() if isinstance(rule, AtLeast | AtMost)]
@@ -162,7 +177,7 @@ def test_a_value_at_the_bound_passes_and_one_beyond_does_not(name: str) -> None:
             assert rule.passes(np.array([0.999, 1.0, 1.001])).tolist() == passing
 
 
-@EVERY
+@DECIDING
 def test_zero_is_a_bound_and_none_is_off(name: str) -> None:
     for field in bound_fields(name):
         off = with_only(name, field, None).rules()

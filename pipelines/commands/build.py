@@ -12,9 +12,11 @@ from pipelines.build import Pass, build
 from pipelines.executor import Cluster
 from pipelines.fetcher import ConnectTo
 from pipelines.layout import Layout
+from pipelines.preview import preview
 from pipelines.recipe import Recipe, load_recipe
 from pipelines.report import funnel_or_none, say, show_funnel
 from pipelines.run import Run
+from pipelines.sources.contract import Preview
 
 PASSES: dict[str, tuple[Pass, str]] = {
     "build": ("pack", "build shards from a dump: all passes, finished work is not done again"),
@@ -25,6 +27,8 @@ PASSES: dict[str, tuple[Pass, str]] = {
     "pack": ("pack", "take all decisions again and write the shards that changed"),
 }
 
+SHOWN_ITEMS = 20  # work items that a dry run names; a crawl has 90,000
+
 
 def add_commands(commands: Any) -> None:
     """Add the commands of this module to the parser."""
@@ -34,7 +38,7 @@ def add_commands(commands: Any) -> None:
         parser.add_argument("--out", required=True, help="folder of the build, local or an fsspec URL")
         parser.add_argument("--ray", metavar="ADDRESS", help="a running Ray cluster; default: Ray on this machine")
         parser.add_argument("--workers", type=int, metavar="N", help="processes on this machine; default: its cores")
-        parser.add_argument("--dry-run", action="store_true", help="check the recipe, list the work items, stop")
+        parser.add_argument("--dry-run", action="store_true", help="list work items and columns, estimate, stop")
         parser.add_argument(
             "--connect-to", action="append", default=[], metavar="HOST=ADDRESS:PORT",
             help="reach HOST there instead (as curl does), e.g. a local mirror; private only if the recipe allows it",
@@ -59,13 +63,30 @@ def run_passes(arguments: argparse.Namespace, console: Console) -> bool:
 
 
 def show_work_items(recipe: Recipe, console: Console) -> None:
-    """Print what a build would read and do, without doing it."""
+    """Print what a build would read and do, without doing it: work items, columns, an estimate of what they hold."""
     items = recipe.source.work_items()
-    for item in items:
+    for item in items[:SHOWN_ITEMS]:
         say(console, f"{item.index:>5}  {item.size_bytes / 1e6:>10.2f} MB  {item.name}")
+    if len(items) > SHOWN_ITEMS:
+        say(console, f"  ...  and {len(items) - SHOWN_ITEMS} more")
     total = sum(item.size_bytes for item in items)
     steps = " -> ".join(step.name for step in recipe.steps)
+    found = preview(recipe.source, items)
+    if found.columns:
+        say(console, f"columns: {', '.join(found.columns)}")
     say(console, f"{len(items)} work items, {total / 1e6:.2f} MB; steps: {steps or 'none'}")
+    say(console, f"before any step: {_estimate(found)} ({found.how})")
+
+
+def _estimate(found: Preview) -> str:
+    numbers = [
+        f"{'an unknown number of' if number is None else f'about {number:,}'} {what}"
+        for number, what in ((found.num_documents, "documents"), (found.num_images, "images"))
+    ]
+    if found.seconds is not None:
+        hours = found.seconds / 3600
+        numbers.append(f"{f'{hours:,.1f} h' if hours >= 1 else f'{found.seconds:.1f} s'} to extract on one core")
+    return ", ".join(numbers)
 
 
 def show_result(run: Run, console: Console) -> None:

@@ -6,9 +6,9 @@ order of the dump, a `Document` or a `Skipped`: nothing that the dump holds goes
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from infimm_data.document import Document
 
@@ -37,6 +37,22 @@ class Skipped:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a dry run tells of a whole dump, cheaply.
+
+    columns: of its tables, as they stand there, () where it has none; num_documents, num_images: what reading all
+    of it would yield, before any filter, None where that cannot be told; seconds: that reading takes on one core,
+    or None; how: where the numbers come from, as a clause ("row counts of 4 of 128 files").
+    """
+
+    columns: tuple[str, ...] = ()
+    num_documents: int | None = None
+    num_images: int | None = None
+    seconds: float | None = None
+    how: str = ""
+
+
 class Source(Protocol):
     """What every entry of `pipelines.sources.table.SOURCES` answers."""
 
@@ -53,4 +69,17 @@ class Source(Protocol):
 
         The bytes are as the dump has them, so possibly no image at all: the fetch pass checks them.
         """
+        ...
+
+
+@runtime_checkable
+class Previewed(Source, Protocol):
+    """A source that knows better than a sample of its first work item what it holds (columns, row counts).
+
+    Optional: `pipelines.preview.preview` samples what does not answer this. `pipelines.preview.sampled` is at hand
+    for the part that a source does not know.
+    """
+
+    def preview(self, items: Sequence[WorkItem]) -> Preview:
+        """Tell what `items` (all of `work_items`, in order) hold, within seconds; never raises SourceError."""
         ...

@@ -133,6 +133,7 @@ def test_a_dry_run_lists_the_work_and_does_none(made, capsys):
     text = capsys.readouterr().out
     assert "0.json" in text
     assert "2 work items, 0.00 MB; steps: text_length -> image_url -> image_size" in text
+    assert "before any step: about 8 documents, about 12 images, 0.0 s to extract on one core (" in text
     assert not Path(out).exists()
 
 

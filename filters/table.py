@@ -7,6 +7,7 @@ from typing import Any
 from filters.c4_lines import C4Lines
 from filters.clip_score import ClipScore
 from filters.exact_duplicate_text import ExactDuplicateText
+from filters.image_bytes import ImageBytes
 from filters.image_count import ImageCount
 from filters.image_duplicate import ImageDuplicate
 from filters.image_format import ImageFormat
@@ -14,6 +15,7 @@ from filters.image_size import ImageSize
 from filters.image_url import ImageUrl
 from filters.language import Language
 from filters.near_duplicate_text import NearDuplicateText
+from filters.stored_score import StoredScore
 from filters.text_length import TextLength
 from filters.text_repetition import TextRepetition
 
@@ -26,8 +28,10 @@ FILTERS: dict[str, type[Any]] = {
     "near_duplicate_text": NearDuplicateText,
     "image_url": ImageUrl,
     "image_size": ImageSize,
+    "image_bytes": ImageBytes,
     "image_format": ImageFormat,
     "image_count": ImageCount,
     "image_duplicate": ImageDuplicate,
     "clip_score": ClipScore,
+    "stored_score": StoredScore,
 }

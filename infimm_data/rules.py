@@ -23,6 +23,9 @@ Level = Literal["document", "image"]
 
 Mask = npt.NDArray[np.bool_]
 
+DUMP_PREFIX = "dump_"
+"""Stands before the name of a measure that came with the dump, so that it never meets one of ours."""
+
 
 @dataclass(frozen=True, slots=True)
 class AtLeast:
@@ -45,28 +48,34 @@ class AtLeast:
 
 @dataclass(frozen=True, slots=True)
 class AtMost:
-    """Keeps what measures at most `bound` (inclusive)."""
+    """Keeps what measures at most `bound` (inclusive); `or_unknown` as in `AtLeast`."""
 
     measure: str
     bound: float
     reason: str
+    or_unknown: bool = False
 
     def passes(self, values: npt.NDArray[Any]) -> Mask:
         """Return True where the value passes; values: one number per row, NaN where not measured."""
-        return np.asarray(values, dtype=np.float64) <= self.bound
+        numbers = np.asarray(values, dtype=np.float64)
+        passing = numbers <= self.bound
+        return passing | np.isnan(numbers) if self.or_unknown else passing
 
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """Keeps what measures one of the `bound` slugs."""
+    """Keeps what measures one of the `bound` slugs; `or_unknown` keeps what was not measured as well."""
 
     measure: str
     bound: tuple[str, ...]
     reason: str
+    or_unknown: bool = False
 
     def passes(self, values: npt.NDArray[Any]) -> Mask:
         """Return True where the value passes; values: one string or None per row."""
-        wanted = frozenset(self.bound)  # a set look-up per row is ten times as fast as numpy's sort of strings
+        wanted = frozenset(
+            (*self.bound, None) if self.or_unknown else self.bound
+        )  # a set look-up per row is ten times as fast as numpy's sort of strings
         return np.fromiter((value in wanted for value in values), dtype=np.bool_, count=len(values))
 
 

@@ -2,7 +2,7 @@
 
 | file of a work item | one row per | columns |
 |---|---|---|
-| documents/00000.parquet | document | id, dump, offset, url, date, licence, nodes (list of struct) |
+| documents/00000.parquet | document | id, dump, offset, url, date, licence, nodes (list of struct), measures (JSON) |
 | scores/documents/00000.parquet | document | id, one column per measure |
 | scores/images/00000.parquet | image node | id, node (position in `nodes`), url*, one column per measure |
 | images/00000.parquet | fetched URL | url*, status, where its bytes lie in images/00000.tar, size, sha256, phash |
@@ -30,6 +30,7 @@ from infimm_data.document import (
     Document,
     ImageNode,
     Measure,
+    Node,
     Origin,
     TextNode,
     node_from_dict,
@@ -49,6 +50,7 @@ _NODE = pa.struct(
         ("caption", pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),
+        ("scores", pa.string()),  # JSON of what the dump itself measured, null where that is nothing
     ]
 )
 DOCUMENTS = pa.schema(
@@ -60,6 +62,7 @@ DOCUMENTS = pa.schema(
         ("date", pa.string()),
         ("licence", pa.string()),
         ("nodes", pa.list_(_NODE)),
+        ("measures", pa.string()),  # as `scores` of an image node
     ]
 )
 KEY_TYPES = {"id": pa.string(), "node": pa.int64(), "url": pa.string()}
@@ -76,9 +79,21 @@ def fingerprint(*parts: Any) -> str:
 
 
 def document_row(document: Document) -> dict[str, Any]:
-    """Return the row of a document in DOCUMENTS; measures are tables of their own."""
+    """Return the row of a document in DOCUMENTS; what the passes measure has tables of its own."""
     nodes = [node_to_dict(node) for node in document.nodes]
-    return {"id": document.id, **origin_to_dict(document.origin), "nodes": nodes}
+    for node in nodes:
+        node["scores"] = _json_or_none(node.get("scores"))
+    origin = origin_to_dict(document.origin)
+    return {"id": document.id, **origin, "nodes": nodes, "measures": _json_or_none(document.measures)}
+
+
+def _json_or_none(measures: Mapping[str, Measure] | None) -> str | None:
+    return json.dumps(dict(measures), allow_nan=False) if measures else None
+
+
+def _row_node(row: Mapping[str, Any]) -> Node:
+    scores = row.get("scores")
+    return node_from_dict({**row, "scores": json.loads(scores)} if scores else row)
 
 
 def document_chars(document: Document) -> int:
@@ -90,7 +105,8 @@ def document_chars(document: Document) -> int:
 def row_document(row: Mapping[str, Any]) -> Document:
     """Return the document of a row of DOCUMENTS."""
     origin = Origin(**{key: row[key] for key in ("dump", "offset", "url", "date", "licence")})
-    return Document(id=row["id"], nodes=tuple(node_from_dict(node) for node in row["nodes"]), origin=origin)
+    measures = json.loads(row.get("measures") or "{}")
+    return Document(id=row["id"], nodes=tuple(map(_row_node, row["nodes"])), origin=origin, measures=measures)
 
 
 class TableWriter:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from infimm_data.errors import ConfigError, did_you_mean
 from infimm_data.files import exists, file_system, read_bytes
 from infimm_data.rules import GroupsImages, ScoresPairs
 from infimm_data.tables import read_table
@@ -100,7 +101,11 @@ def _column(table: pa.Table, measure: str) -> npt.NDArray[Any]:
     if measure not in table.column_names and not table.num_rows:
         return np.empty(0)
     if measure not in table.column_names:
-        raise KeyError(f"measure '{measure}': no pass has written it; there are {', '.join(table.column_names)}")
+        known = [name for name in table.column_names if name not in ("id", "node", "url")]
+        raise ConfigError(
+            f"measure '{measure}': neither the dump nor a step has it.{did_you_mean(measure, known)} "
+            f"There are: {', '.join(known)}. Name one of these in the recipe."
+        )
     column = table.column(measure)
     if pa.types.is_floating(column.type) or (pa.types.is_integer(column.type) and column.null_count == 0):
         return np.asarray(column.to_numpy())

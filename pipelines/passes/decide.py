@@ -43,7 +43,7 @@ def decide(facts: Facts, steps: Sequence[Step], *, fetched: bool = True, incumbe
 
     fetched: False while images are not fetched yet; then their status is not asked. incumbents: documents that stay
     the first of their group as long as they are kept at all, where shards are thinned but not packed anew.
-    Raises KeyError when a rule reads a measure that no pass has written (a fault of ours, not of the data).
+    Raises ConfigError when a rule reads a measure that neither the dump nor any pass has.
     """
     funnel: list[StepCount] = []
     documents, images = Verdicts.all_kept(facts.num_documents, funnel), Verdicts.all_kept(facts.num_images, funnel)

@@ -1,11 +1,12 @@
-"""Measure pass: documents -> one row of measures per document and per image node, from what the page itself says."""
+"""Measure pass: documents -> one row of measures per document and per image node, from what the dump itself says."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from infimm_data.document import Document, ImageNode, Measure, short_url
-from infimm_data.rules import GroupsDocuments, MeasuresDocument, MeasuresImageNode, measured_with
+from infimm_data.rules import DUMP_PREFIX, GroupsDocuments, MeasuresDocument, MeasuresImageNode, measured_with
 from infimm_data.tables import fingerprint, measures_table, read_documents, read_metadata, write_table
 from pipelines.layout import Layout
 from pipelines.recipe import Step
@@ -43,18 +44,23 @@ def measure_item(steps: tuple[Step, ...], item: int, layout: Layout, print_: str
     image_measures: list[dict[str, Measure | bytes]] = []
     for document in read_documents(layout.documents(item)):
         ids.append(document.id)
-        measures.append(measure_document(steps, document))
+        measures.append(from_dump(document.measures) | measure_document(steps, document))
         for position, node in enumerate(document.nodes):
             if isinstance(node, ImageNode):
                 image_ids.append(document.id)
                 positions.append(position)
                 urls.append(short_url(node.url))
-                image_measures.append(measure_image_node(steps, node))
+                image_measures.append(from_dump(node.scores) | measure_image_node(steps, node))
     nothing = Document(id="", nodes=())  # measured for the names alone: a table without rows has all its columns
     names, image_names = measure_document(steps, nothing), measure_image_node(steps, ImageNode(url=""))
     images = measures_table({"id": image_ids, "node": positions, "url": urls}, image_measures, image_names)
     write_table(layout.image_scores(item), images, fingerprint=print_)
     write_table(layout.document_scores(item), measures_table({"id": ids}, measures, names), fingerprint=print_)
+
+
+def from_dump(measures: Mapping[str, Measure]) -> dict[str, Measure | bytes]:
+    """Return what the dump measured under names that no filter uses."""
+    return {f"{DUMP_PREFIX}{name}": value for name, value in measures.items()}
 
 
 def measure_document(steps: tuple[Step, ...], document: Document) -> dict[str, Measure | bytes]:

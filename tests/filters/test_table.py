@@ -13,6 +13,7 @@ from filters.table import FILTERS
 from infimm_data.document import Document, ImageNode, TextNode
 from infimm_data.errors import ConfigError
 from infimm_data.rules import (
+    DUMP_PREFIX,
     AtLeast,
     AtMost,
     EditsDocument,
@@ -53,6 +54,13 @@ SUPPLIED = {
 }
 
 
+# What a filter that has no bounds of its own is asked for, so that it states rules.
+NAMED_BOUNDS = {
+    "stored_score": {"at_least": {"similarity": 0.3}, "at_most": {"similarity": 1.0}, "one_of": {"NSFW": ("UNLIKELY",)}}
+}
+FROM_DUMP = {f"{DUMP_PREFIX}{name}" for name in ("similarity", "NSFW")}
+
+
 def bound_fields(name: str) -> list[str]:
     return [f.name for f in dataclasses.fields(FILTERS[name]) if f.name.startswith(("min_", "max_"))]
 
@@ -91,7 +99,7 @@ def test_it_is_frozen_and_takes_keywords_only(name: str) -> None:
 
 @DECIDING
 def test_its_reasons_are_unique_slugs(name: str) -> None:
-    settings = dict.fromkeys(bound_fields(name), 1)
+    settings = dict.fromkeys(bound_fields(name), 1) | NAMED_BOUNDS.get(name, {})
     reasons = [rule.reason for rule in FILTERS[name](**settings).rules()]
     assert reasons
     assert len(set(reasons)) == len(reasons)
@@ -106,12 +114,13 @@ def test_no_two_filters_share_a_reason_or_a_measure() -> None:
     assert len(set(reasons)) == len(reasons)
     assert len(set(measures)) == len(measures)
     assert not SUPPLIED & set(measures)
+    assert not [key for key in measures if key.startswith(DUMP_PREFIX)]
 
 
 @EVERY
 def test_its_rules_read_only_what_is_measured_or_supplied(name: str) -> None:
-    made = FILTERS[name](**dict.fromkeys(bound_fields(name), 1))
-    assert {rule.measure for rule in made.rules()} <= measured_keys(made) | SUPPLIED
+    made = FILTERS[name](**dict.fromkeys(bound_fields(name), 1), **NAMED_BOUNDS.get(name, {}))
+    assert {rule.measure for rule in made.rules()} <= measured_keys(made) | SUPPLIED | FROM_DUMP
 
 
 @DECIDING
@@ -119,7 +128,8 @@ def test_its_rules_read_only_what_is_measured_or_supplied(name: str) -> None:
 def test_it_measures_the_same_keys_of_every_document(name: str, kind: str) -> None:
     made = FILTERS[name]()
     if not isinstance(made, MeasuresDocument):
-        assert isinstance(made, MeasuresImageNode | GroupsDocuments | GroupsImages | ScoresPairs) or made.rules()
+        reads = isinstance(made, MeasuresImageNode | GroupsDocuments | GroupsImages | ScoresPairs)
+        assert reads or FILTERS[name](**NAMED_BOUNDS.get(name, {})).rules()
         return
     measured = made.measure(DOCUMENTS[kind])
     assert set(measured) == measured_keys(made)

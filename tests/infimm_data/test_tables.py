@@ -50,6 +50,15 @@ def test_lone_surrogates_become_replacement_characters(tmp_path):
     assert (read.text, read.origin.url) == ("\ufffda", "\ufffd")
 
 
+def test_what_the_dump_measured_survives_the_table(tmp_path):
+    image = ImageNode(url="u", scores={"similarity": 0.25, "faces": 0, "nsfw": "UNSURE", "watermark": None})
+    document = Document(id="a", nodes=(TextNode(text="t"), image), measures={"fluency": 1.0})
+    write(tmp_path / "d.parquet", [document, Document(id="b", nodes=(ImageNode(url="v"),))])
+    first, second = read_documents(str(tmp_path / "d.parquet"))
+    assert first == document
+    assert (second.measures, second.images[0].scores) == ({}, {})
+
+
 def test_a_table_without_documents_is_a_table(tmp_path):
     write(tmp_path / "d.parquet", [], {"documents": 0})
     assert list(read_documents(str(tmp_path / "d.parquet"))) == []

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from infimm_data.errors import ConfigError
 from infimm_data.rules import AtLeast, AtMost, FirstOfGroup, OneOf
 from pipelines.passes.decide import decide
 from tests.pipelines.made_facts import make_facts, step
@@ -94,8 +95,8 @@ def test_documents_without_any_image_are_decided():
     assert found.documents.reason.tolist() == ["too_few_images", "too_few_words"]
 
 
-def test_a_measure_that_no_pass_wrote_is_our_fault_and_is_named():
-    with pytest.raises(KeyError, match=r"'clip'.*there are id, node, url, status, short_side"):
+def test_a_measure_that_nobody_has_is_named_with_those_that_there_are():
+    with pytest.raises(ConfigError, match=r"'clip'.*There are: status, short_side"):
         decide(FACTS, [step("s", "image", AtLeast("clip", 1, "r"))])
 
 

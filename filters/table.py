@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from filters.c4_lines import C4Lines
+from filters.c4_page import C4Page
 from filters.clip_score import ClipScore
 from filters.exact_duplicate_text import ExactDuplicateText
+from filters.gopher_quality import GopherQuality
 from filters.image_bytes import ImageBytes
 from filters.image_count import ImageCount
 from filters.image_duplicate import ImageDuplicate
@@ -14,24 +16,42 @@ from filters.image_format import ImageFormat
 from filters.image_size import ImageSize
 from filters.image_url import ImageUrl
 from filters.language import Language
+from filters.line_quality import LineQuality
 from filters.near_duplicate_text import NearDuplicateText
+from filters.ngram_repetition import NgramRepetition
+from filters.paragraph_quality import ParagraphQuality
 from filters.stored_score import StoredScore
+from filters.text_composition import TextComposition
 from filters.text_length import TextLength
 from filters.text_repetition import TextRepetition
+from filters.words_per_image import WordsPerImage
 
 FILTERS: dict[str, type[Any]] = {
+    # edits: they stand first in a recipe
     "c4_lines": C4Lines,
+    "paragraph_quality": ParagraphQuality,
+    # the text of a document
     "text_length": TextLength,
     "text_repetition": TextRepetition,
+    "ngram_repetition": NgramRepetition,
+    "text_composition": TextComposition,
+    "gopher_quality": GopherQuality,
+    "line_quality": LineQuality,
+    "c4_page": C4Page,
     "language": Language,
+    "words_per_image": WordsPerImage,
+    # documents beside each other
     "exact_duplicate_text": ExactDuplicateText,
     "near_duplicate_text": NearDuplicateText,
+    # images, before and after they are fetched
     "image_url": ImageUrl,
     "image_size": ImageSize,
     "image_bytes": ImageBytes,
     "image_format": ImageFormat,
     "image_count": ImageCount,
     "image_duplicate": ImageDuplicate,
+    # images and their texts
     "clip_score": ClipScore,
+    # what the dump itself measured
     "stored_score": StoredScore,
 }

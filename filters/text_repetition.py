@@ -1,27 +1,22 @@
 """Does the text repeat itself: the same run of characters, words, lines or paragraphs over and over?
 
 Two ratios of OBELICS (Laurençon et al. 2023, appendix A.2.2; definitions of the ROOTS corpus) and four of Gopher
-(Rae et al. 2021, table A1). N-grams are counted by a 64-bit hash of the n-gram, so a count is wrong with a
-probability of about 1e-11 per page of 10,000 characters; in exchange a page of 1 KB takes about 0.1 ms.
+(Rae et al. 2021, table A1). A page of 1 KB takes about 0.1 ms.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-import numpy.typing as npt
-
 from infimm_data.document import Document, Measure
 from infimm_data.errors import ConfigError
+from infimm_data.repetition import char_repetition, word_repetition
 from infimm_data.rules import AtMost, Level, Rule, check_bounds
 from infimm_data.text import words
 
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio, odd: Knuth's multiplicative hashing
 READ_CHARACTERS = 1_000_000  # of a document's start: bounds the memory that one page of 50 MB takes
 _PARAGRAPH_BREAK = re.compile(r"\n\s*\n")
 
@@ -78,40 +73,6 @@ class TextRepetition:
             "duplicate_paragraph_chars": (self.max_duplicate_paragraph_chars, "repeated_paragraph_characters"),
         }
         return tuple(AtMost(name, bound, reason) for name, (bound, reason) in bounds.items() if bound is not None)
-
-
-def char_repetition(text: str, n: int) -> float:
-    """Return OBELICS' character repetition ratio, 0..1: the share of the most frequent n-grams among all.
-
-    Of D distinct n-grams the min(floor(sqrt(D)), those that occur more than once) most frequent ones count.
-    """
-    counts = _ngram_counts(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4"), n)
-    repeated = np.sort(counts[counts > 1])
-    top = min(math.isqrt(len(counts)), len(repeated))
-    return float(repeated[len(repeated) - top :].sum() / counts.sum()) if top else 0.0
-
-
-def word_repetition(words_in_order: Sequence[str], n: int) -> float:
-    """Return OBELICS' word repetition ratio, 0..1: the share of n-grams that occur more than once."""
-    numbers: dict[str, int] = {}
-    ids = [numbers.setdefault(word, len(numbers)) for word in words_in_order]
-    counts = _ngram_counts(np.array(ids, dtype=np.uint32), n)
-    return float(counts[counts > 1].sum() / counts.sum()) if len(counts) else 0.0
-
-
-def _ngram_counts(values: npt.NDArray[np.uint32], n: int) -> npt.NDArray[np.int64]:
-    """Return how often each distinct n-gram of `values` occurs, in no particular order; empty below n values."""
-    length = len(values) - n + 1
-    if length <= 0:
-        return np.zeros(0, dtype=np.int64)
-    spread = values.astype(np.uint64) + np.uint64(1)
-    hashes = np.zeros(length, dtype=np.uint64)
-    for offset in range(n):
-        hashes *= _MULTIPLIER
-        hashes += spread[offset : offset + length]
-    hashes.sort()
-    starts = np.flatnonzero(np.concatenate([[True], hashes[1:] != hashes[:-1]]))
-    return np.diff(starts, append=length)
 
 
 def _stripped(parts: Sequence[str]) -> list[str]:

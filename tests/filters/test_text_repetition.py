@@ -6,9 +6,10 @@ from collections import Counter
 
 import pytest
 
-from filters.text_repetition import TextRepetition, char_repetition, word_repetition
+from filters.text_repetition import TextRepetition
 from infimm_data.document import Document, TextNode
 from infimm_data.errors import ConfigError
+from infimm_data.repetition import char_repetition, word_repetition
 
 
 def page(*texts: str) -> Document:

@@ -1,0 +1,83 @@
+"""What a text is made of: shares of words, marks and lines, which filters of paragraphs and documents share.
+
+Definitions of the ROOTS corpus as OBELICS uses them (Laurençon et al. 2023, appendix A.2.2): words are split at white
+space, in lower case, stripped of special characters; what is empty then is no word.
+"""
+
+from __future__ import annotations
+
+import functools
+import unicodedata
+from collections.abc import Collection, Sequence
+
+from infimm_data.errors import ConfigError
+from infimm_data.files import read_bytes, resolve
+
+PUNCTUATION = frozenset(",;:?!.")  # OBELICS' punctuation tokens
+_SPECIAL = ("P", "S", "N", "C")  # Unicode categories: punctuation, symbols (emoji among them), digits, control
+
+_FUNCTION_WORDS = (
+    "a about above after again against all also am an and any are as at be because been before being below between "
+    "both but by can could did do does doing don down during each few for from further had has have having he her "
+    "here hers herself him himself his how i if in into is it its itself just me more most my myself no nor not now "
+    "of off on once one only or other our ours ourselves out over own same she should so some such than that the "
+    "their theirs them themselves then there these they this those through to too under until up very was we were "
+    "what when where which while who whom why will with would you your yours yourself yourselves"
+)
+STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
+"""Function words of English: the closed classes (articles, pronouns, prepositions, auxiliaries, conjunctions)."""
+
+_FURNITURE = (
+    "account advertisement advertising blog button cart checkout click comment comments cookie cookies copyright "
+    "disclaimer download email facebook follow home instagram linkedin login logout menu newsletter password pinterest "
+    "policy privacy register reply reserved rights share shipping signup sitemap subscribe terms tweet twitter "
+    "whatsapp youtube"
+)
+SPAM_WORDS = frozenset(_FURNITURE.split())
+"""Words of a page's furniture. OBELICS compares 40 such words and does not print them; these are ours."""
+
+
+def bare_words(text: str) -> list[str]:
+    """Return the words of a text in lower case, without special characters at their ends."""
+    return [word for part in text.lower().split() if (word := part.strip(_special_of(part)))]
+
+
+def _special_of(text: str) -> str:
+    return "".join(sign for sign in set(text) if _is_special(sign))
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _is_special(sign: str) -> bool:
+    return unicodedata.category(sign)[0] in _SPECIAL
+
+
+def special_characters(text: str) -> float:
+    """Return the share of characters that are digits, punctuation, symbols or emoji, 0..1; 0.0 of an empty text."""
+    return sum(map(_is_special, text)) / len(text) if text else 0.0
+
+
+def share_of(words: Sequence[str], listed: Collection[str]) -> float:
+    """Return the share of words that are on a list, 0..1; 0.0 without words."""
+    return sum(word in listed for word in words) / len(words) if words else 0.0
+
+
+def punctuation(text: str) -> float:
+    """Return the share of punctuation tokens among words and punctuation tokens, 0..1; 0.0 of an empty text."""
+    marks = sum(text.count(mark) for mark in PUNCTUATION)
+    total = marks + len(bare_words(text))
+    return marks / total if total else 0.0
+
+
+@functools.lru_cache(maxsize=8)
+def word_list(path: str) -> frozenset[str]:
+    """Return the words of a file, one per line, in lower case; raises ConfigError when it cannot be read."""
+    try:
+        lines = read_bytes(resolve(path)).decode("utf-8-sig").splitlines()
+    except (FileNotFoundError, IsADirectoryError):
+        raise ConfigError(f"{path}: no such file; expected a list of words, one per line") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: byte {error.start} is not UTF-8; expected a list of words, one per line") from None
+    found = frozenset(word for line in lines if (word := line.strip().lower()))
+    if not found:
+        raise ConfigError(f"{path}: holds no word; expected one per line")
+    return found

@@ -1,4 +1,4 @@
-"""Commands that look at a dataset: report, inspect, extract."""
+"""Commands that look: at a dataset (report, inspect), at a page (extract), at the machine (doctor)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from infimm_data.document import Document, ImageNode, to_json
 from infimm_data.errors import ConfigError
 from infimm_data.files import exists, join, read_bytes
 from infimm_data.shards import read_index, read_manifest, read_sample
+from pipelines.doctor import NAMES, examine
 from pipelines.extract import extract_html
 from pipelines.layout import Layout
 from pipelines.report import funnel_or_none, say, show_funnel
@@ -30,6 +31,13 @@ def add_commands(commands: Any) -> None:
     inspect.add_argument("--id", help="one document by its id or the start of it; default: the first ones")
     inspect.add_argument("--count", type=int, default=1, help="how many documents (default 1)")
     inspect.set_defaults(run=inspect_documents)
+
+    text = "examine this machine before a build: DNS, file limits, disk, memory, Ray, packages"
+    doctor = commands.add_parser("doctor", help=text, description=text[0].upper() + text[1:] + ".")
+    doctor.add_argument("--out", default=".", help="where a build would go (default: here)")
+    doctor.add_argument("--name", action="append", metavar="HOST", help="a host to look up; may be repeated")
+    doctor.add_argument("--no-ray", action="store_true", help="do not start Ray")
+    doctor.set_defaults(run=show_examination)
 
     text = "turn HTML files into interleaved documents, one JSON per line"
     extract = commands.add_parser("extract", help=text, description=text[0].upper() + text[1:] + ".")
@@ -101,3 +109,14 @@ def extract_files(arguments: argparse.Namespace, console: Console) -> bool:
         else:
             console.file.write(to_json(document).decode() + "\n")
     return complete
+
+
+def show_examination(arguments: argparse.Namespace, console: Console) -> bool:
+    """Print what the doctor found; return whether all of it is as it should be."""
+    findings = examine(arguments.out, arguments.name or NAMES, start_ray=not arguments.no_ray)
+    for finding in findings:
+        mark, style = ("ok", "green") if finding.is_good else ("look", "red")
+        say(console, f"{mark:<5} {finding.name}: {finding.found}", style=style)
+        if not finding.is_good:
+            say(console, f"      {finding.remedy}")
+    return all(finding.is_good for finding in findings)

@@ -50,6 +50,13 @@ def checkpoints(out: str) -> list[Path]:
     return sorted(folder.glob(f"{_PREFIX}*")) if folder.is_dir() else []
 
 
+def remove_checkpoints_after(out: str, step: int) -> None:
+    """Remove the checkpoints of later steps: they belong to a run that this one replaces, and would outlive its own."""
+    for folder in checkpoints(out):
+        if int(folder.name.removeprefix(_PREFIX)) > step:
+            shutil.rmtree(folder)
+
+
 def save_checkpoint(
     out: str,
     *,

@@ -17,11 +17,17 @@ from pathlib import Path
 
 import torch
 
-from infimm_data.errors import InfiMMError
+from infimm_data.errors import ConfigError, InfiMMError
 from infimm_data.progress import Track
 from infimm_data.stream.batch import Batch
 from infimm_data.stream.stream import Stream, one_pass
-from model.checkpoint import checkpoints, load_into, load_training, save_checkpoint
+from model.checkpoint import (
+    checkpoints,
+    load_into,
+    load_training,
+    remove_checkpoints_after,
+    save_checkpoint,
+)
 from model.config import TrainConfig
 from model.infimm import InfiMM, Output, build_model, vision_of
 from model.optimizer import build_optimizer, learning_rate
@@ -66,8 +72,8 @@ def train(config: TrainConfig, *, data: str, out: str, resume: bool = True) -> T
     """Train as the recipe says and return how it ended.
 
     data: a folder of shards; out: where checkpoints and metrics go; resume: go on from the last checkpoint in
-    `out` if there is one, else start over. Raises ConfigError for wrong input, ShardError for damaged shards,
-    InfiMMError when the loss is not a number.
+    `out` if there is one, else start over and remove the checkpoints that are there. Raises ConfigError for wrong
+    input, ShardError for damaged shards, InfiMMError when the loss is not a number.
     """
     started = time.monotonic()
     if config.threads is not None:
@@ -76,6 +82,7 @@ def train(config: TrainConfig, *, data: str, out: str, resume: bool = True) -> T
     with run.stream:
         finished = checkpoints(out) if resume else []
         first_step = _resume(run, finished[-1]) if finished else 0
+        remove_checkpoints_after(out, first_step)
         journal = TrainLog(Path(out) / "metrics.jsonl", from_step=first_step)
         loss, num_tokens, place = journal.last_loss, 0, finished[-1] if finished else None
         heldout: tuple[float, int] | None = None
@@ -238,6 +245,9 @@ def _save(run: _Run, out: str, step: int) -> Path:
 def _resume(run: _Run, folder: Path) -> int:
     """Fill the run from a checkpoint; return its step."""
     step, training = load_training(folder, run.config)
+    if step > run.config.steps:
+        asked = f"the run is at step {step}, but the recipe asks for {run.config.steps} in all"
+        raise ConfigError(f"{folder}: {asked}; raise 'steps', or start anew with --restart")
     load_into(run.model, folder)
     run.optimizer.load_state_dict(training["optimizer"])
     run.stream.load_state_dict(training["stream"])

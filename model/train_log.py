@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infimm_data.files import write_bytes
+
 Clock = Callable[[], float]
 
 
@@ -43,7 +45,7 @@ class TrainLog:
         self._path, self._clock = path, clock
         kept = [line for line in read_metrics(path) if line["step"] <= from_step]
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        write_bytes(str(path), "".join(json.dumps(line) + "\n" for line in kept).encode())
         self.last_loss: float = next((line["loss"] for line in reversed(kept) if "loss" in line), math.nan)
         self._steps: list[StepFacts] = []
         self._since = clock()

@@ -173,6 +173,21 @@ def test_only_the_last_checkpoints_are_kept(data, recipe, tmp_path):
     assert [folder.name for folder in checkpoints(str(tmp_path))] == ["step-00000004", "step-00000006"]
 
 
+def test_a_run_that_starts_anew_leaves_nothing_of_the_old_one(data, recipe, tmp_path):
+    train(recipe(), data=data, out=str(tmp_path))
+    result = train(recipe(steps=2, seed=9), data=data, out=str(tmp_path), resume=False)
+    assert [str(folder) for folder in checkpoints(str(tmp_path))] == [result.checkpoint]
+    assert load_model(str(tmp_path)).config.seed == 9
+    assert max(line["step"] for line in read_metrics(tmp_path / "metrics.jsonl")) == 2
+
+
+def test_fewer_steps_than_a_run_has_done_are_one_clear_line(data, recipe, tmp_path):
+    train(recipe(), data=data, out=str(tmp_path))
+    with pytest.raises(ConfigError, match=r"the run is at step 6, but the recipe asks for 4 in all; raise 'steps'"):
+        train(recipe(steps=4), data=data, out=str(tmp_path))
+    assert load_model(str(tmp_path)).step == 6
+
+
 def test_a_half_written_checkpoint_is_no_checkpoint(data, recipe, tmp_path):
     train(recipe(steps=2), data=data, out=str(tmp_path))
     (tmp_path / "checkpoints" / ".part-x").mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -135,6 +136,27 @@ def write_bytes(path: str, data: bytes) -> None:
             return
     with open_whole(path) as file:
         file.write(data)
+
+
+@contextlib.contextmanager
+def alone_in(folder: str) -> Iterator[None]:
+    """Keep other runs on this machine out of a local folder while the block lasts; elsewhere nothing is kept out.
+
+    The lock goes with the process, however it ends. Raises ConfigError when another run holds it.
+    """
+    fs, inside = file_system(folder)
+    if not isinstance(fs, LocalFileSystem):
+        yield
+        return
+    os.makedirs(inside, exist_ok=True)
+    with open(os.path.join(inside, ".lock"), "ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"{folder}: another run is writing there; wait for it, or choose another folder"
+            ) from None
+        yield
 
 
 def remove_leftovers(folder: str) -> int:

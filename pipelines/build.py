@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal, get_args
 
 import yaml
 
 from infimm_data.errors import ConfigError, InfiMMError
-from infimm_data.files import absolute, remove_leftovers, write_bytes
+from infimm_data.files import absolute, alone_in, remove_leftovers, write_bytes
 from pipelines.facts import Facts
 from pipelines.layout import Layout
 from pipelines.passes.decide import Decisions, decide
@@ -50,11 +51,29 @@ def build(run: Run, until: Pass = "pack") -> None:
     when `run.layout.out` cannot be written, InfiMMError when no work item survives a pass. A failed item is named
     in `run.reports`.
     """
-    prepare(run)
-    try:
-        _run_passes(run, PASSES[: PASSES.index(until) + 1])
-    finally:
-        write_passes(run)
+    run.layout = Layout(absolute(run.layout.out))  # workers have working folders of their own
+    run.items = run.recipe.source.work_items()
+    with _alone_in(run.layout.out):
+        prepare(run)
+        try:
+            _run_passes(run, PASSES[: PASSES.index(until) + 1])
+        finally:
+            write_passes(run)
+
+
+@contextmanager
+def _alone_in(out: str) -> Iterator[None]:
+    """Hold the folder; raises ConfigError when it cannot be written or another build holds it."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(alone_in(out))
+        except OSError as error:
+            raise _cannot_write(out, error) from None
+        yield
+
+
+def _cannot_write(out: str, error: OSError) -> ConfigError:
+    return ConfigError(f"--out {out}: cannot be written ({error.strerror or error}); choose another folder")
 
 
 def _run_passes(run: Run, wanted: Sequence[Pass]) -> None:
@@ -69,6 +88,7 @@ def _run_passes(run: Run, wanted: Sequence[Pass]) -> None:
             decisions = decide(facts, run.recipe.steps)
             write_decisions(facts, decisions, run.indices, run.layout)
             warn_of_greedy_steps(decisions)
+            warn_of_nothing(decisions)
         elif facts is not None and decisions is not None:
             pack(run, facts, decisions)
         _anything_left(run)
@@ -85,17 +105,23 @@ def warn_of_greedy_steps(decisions: Decisions) -> None:
             log.warning("%s (%s, threshold %s): is that meant?", found, line.measure, line.threshold)
 
 
+def warn_of_nothing(decisions: Decisions) -> None:
+    """Say which rule took most documents where none is left."""
+    lines = [line for line in decisions.funnel if line.level == "document" and line.dropped]
+    if lines and not decisions.documents.kept.any():
+        most = max(lines, key=lambda line: line.dropped)
+        found = f"most of {len(decisions.documents.line)}, {most.dropped}, fell to step '{most.step}' as {most.reason}"
+        log.warning("no document is kept: %s (%s, threshold %s)", found, most.measure, most.threshold)
+
+
 def prepare(run: Run) -> None:
-    """List the work items, clear what a killed run left half-written, and write the resolved recipe."""
-    run.layout = Layout(absolute(run.layout.out))  # workers have working folders of their own
-    run.items = run.recipe.source.work_items()
+    """Clear what a killed run left half-written, and write the resolved recipe."""
     text = yaml.safe_dump(_plain(run.recipe.resolved()), sort_keys=False, allow_unicode=True)
     try:
         left = remove_leftovers(run.layout.out)
         write_bytes(run.layout.recipe, f"# resolved from {run.recipe.path}\n{text}".encode())
     except OSError as error:
-        problem = error.strerror or error
-        raise ConfigError(f"--out {run.layout.out}: cannot be written ({problem}); choose another folder") from None
+        raise _cannot_write(run.layout.out, error) from None
     run.recipe = honouring_takedowns(run.recipe, run.layout)
     if left:
         log.info("removed=%d files that an interrupted run left unfinished", left)

@@ -6,23 +6,24 @@ output file whole, so a task that dies leaves no trace and can run again anywher
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
+import socket
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from infimm_data.errors import ConfigError, InfiMMError
 from infimm_data.progress import Track
+from pipelines.workers import Failure, Model, ModelWorkers, TaskWorkers, Workers
 
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 2  # a work item that fails twice is named and left
-WORKER_LOSSES = 1  # per attempt: Ray itself runs the task again when its worker was killed (preempted, out of memory)
+MAX_LOSSES = 2  # workers that a task may lose (preempted, out of memory) before it is named: it may be what kills them
 MAX_FAILED_IN_ROW = 10  # as many one after the other is no bad item but a bad dump or bad code: stop (Energon's rule)
+PROBE_S = 5.0  # for the address of a cluster to answer
 TASKS_PER_CPU = 2  # under way or queued: enough that no core waits, few enough that arguments stay in memory
 
 
@@ -34,16 +35,6 @@ class Task:
     arguments: tuple[Any, ...]
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A work item that failed on every attempt; is_fatal: so would every other one (the model does not load)."""
-
-    name: str
-    problem: str
-    trace: str
-    is_fatal: bool = False
-
-
 @dataclass
 class PassReport:
     """What one pass did: results by task position (None where it failed), failures, seconds."""
@@ -52,18 +43,6 @@ class PassReport:
     results: list[Any]
     failures: list[Failure] = field(default_factory=list)
     seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Model:
-    """A pass whose workers hold a loaded model: `load(*arguments)` runs once per worker.
-
-    The pass's function gets what it returned as its first argument. num_gpus: of one worker.
-    """
-
-    load: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    num_gpus: float = 0.0
 
 
 class Cluster:
@@ -80,21 +59,23 @@ class Cluster:
         if address and workers:
             raise ConfigError("--workers: the cluster at --ray has its own size; leave one of the two flags out")
         self._address, self._workers = address, workers
-        self._resources: dict[str, float] | None = None
+        self._is_started = False
         self._owned = False
         if address:
+            _probe(address)
             self._started()
 
     def _started(self) -> dict[str, float]:
-        """Start or join Ray if that is not done; return its resources."""
+        """Start or join Ray if that is not done; return its resources as they are now: nodes come and go."""
         import ray
 
-        if self._resources is None:
+        if not self._is_started:
             self._owned = not ray.is_initialized()
             if self._owned:
                 _start_ray(self._address, self._workers)
-            self._resources = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray has no types here
-        return self._resources
+            self._is_started = True
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # no types in Ray here
+        return resources
 
     @property
     def num_cpus(self) -> int:
@@ -126,13 +107,20 @@ class Cluster:
         report = PassReport(name, results=[None] * len(tasks))
         start = time.monotonic()
         if tasks:
-            call = _with_model(model, self, len(tasks)) if model else _without_model()
+            workers = self._workers_for(model, len(tasks))
             with Track(name, len(tasks), unit="items") as track:
-                _run_all(call, function, tasks, report, track, limit=TASKS_PER_CPU * self.num_cpus)
+                _run_all(workers, function, tasks, report, track)
         place = {task.name: position for position, task in enumerate(tasks)}
         report.failures.sort(key=lambda failure: place[failure.name])  # not in the order in which they happened
         report.seconds = time.monotonic() - start
         return report
+
+    def _workers_for(self, model: Model | None, num_tasks: int) -> Workers:
+        """Return who runs a pass: without a model Ray's own workers, else an actor per GPU share, or per CPU."""
+        if model is None:
+            return TaskWorkers(TASKS_PER_CPU * self.num_cpus)
+        slots = int(self.num_gpus / model.num_gpus) if model.num_gpus else self.num_cpus
+        return ModelWorkers(model, max(1, min(num_tasks, slots)))
 
 
 def _start_ray(address: str | None, workers: int | None) -> None:
@@ -151,81 +139,58 @@ def _start_ray(address: str | None, workers: int | None) -> None:
         raise ConfigError(f"{where} ({problem})") from None
 
 
-def _attempt(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    """Call on the worker; an exception comes back as data, with its trace.
-
-    The one broad except of the project: whatever one work item does must not stop its neighbours.
-    """
+def _probe(address: str) -> None:
+    """Raise ConfigError where nothing listens: Ray itself would try for minutes before it says so."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdigit():
+        return  # "auto", or a name that Ray resolves itself
     try:
-        return function(*arguments)
-    except Exception as error:  # noqa: BLE001
-        problem = str(error) if isinstance(error, InfiMMError) else f"{type(error).__name__}: {error}"
-        return Failure("", problem, traceback.format_exc())
-
-
-Call = Callable[[Callable[..., Any], tuple[Any, ...]], Any]
-
-
-def _without_model() -> Call:
-    import ray
-
-    remote = ray.remote(num_cpus=1, max_retries=WORKER_LOSSES)(_attempt)
-    return lambda function, arguments: remote.remote(function, arguments)
-
-
-class _Worker:
-    """An actor that holds a loaded model; one that did not load answers every call with the reason."""
-
-    def __init__(self, model: Model) -> None:
-        self._loaded = _attempt(model.load, model.arguments)
-
-    def call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        if isinstance(self._loaded, Failure):
-            return replace(self._loaded, is_fatal=True)
-        return _attempt(function, (self._loaded, *arguments))
-
-
-def _with_model(model: Model, cluster: Cluster, num_tasks: int) -> Call:
-    """Start the actors: one per GPU share, or one per CPU; tasks go to them in turn."""
-    import ray
-
-    slots = int(cluster.num_gpus / model.num_gpus) if model.num_gpus else cluster.num_cpus
-    size = max(1, min(num_tasks, slots))
-    # Half a CPU each: an actor that held a whole one would starve other tasks of a small Ray for ever.
-    actor = ray.remote(num_cpus=0.5, num_gpus=model.num_gpus, max_restarts=-1, max_task_retries=WORKER_LOSSES)(_Worker)
-    actors: list[Any] = [actor.remote(model) for _ in range(size)]
-    turn = itertools.cycle(actors)
-    return lambda function, arguments: next(turn).call.remote(function, arguments)
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PROBE_S).close()
+    except OSError as error:
+        problem = f"--ray {address}: no Ray cluster answers there ({error.strerror or error})"
+        raise ConfigError(f"{problem}; start one with 'ray start --head', or leave the flag out") from None
 
 
 def _run_all(
-    call: Call, function: Callable[..., Any], tasks: Sequence[Task], report: PassReport, track: Track, *, limit: int
+    workers: Workers, function: Callable[..., Any], tasks: Sequence[Task], report: PassReport, track: Track
 ) -> None:
-    """Keep `limit` tasks under way until none is left; whatever ends it early cancels those under way."""
-    import ray
-
-    waiting = [(position, 1) for position in reversed(range(len(tasks)))]
-    running: dict[Any, tuple[int, int]] = {}
+    """Keep the workers busy until no task is left; whatever ends it early cancels those under way."""
+    waiting = [_Try(position) for position in reversed(range(len(tasks)))]
+    running: dict[Any, _Try] = {}
     failed_in_row = 0
     try:
         while waiting or running:
-            while waiting and len(running) < limit:
-                position, attempt = waiting.pop()
-                running[call(function, tasks[position].arguments)] = (position, attempt)
-            done, _ = ray.wait(list(running), num_returns=1)
-            for reference in done:
-                position, attempt = running.pop(reference)
-                result = _result(reference)
-                if isinstance(result, Failure) and attempt < ATTEMPTS and not result.is_fatal:
-                    waiting.append((position, attempt + 1))
+            while waiting and workers.has_room():
+                trying = waiting.pop()
+                running[workers.submit(function, tasks[trying.position].arguments)] = trying
+            for reference, result in workers.wait():
+                trying = running.pop(reference)
+                if isinstance(result, Failure) and (again := trying.again(result)):
+                    waiting.append(again)
                     continue
                 failed_in_row = failed_in_row + 1 if isinstance(result, Failure) else 0
-                _keep(result, position, tasks, report)
+                _keep(result, trying.position, tasks, report)
                 track.advance(note=f"{len(report.failures)} failed" if report.failures else "")
                 _stop_when_hopeless(result, failed_in_row, report)
     finally:
-        for reference in running:
-            ray.cancel(reference)
+        workers.stop()
+
+
+@dataclass(frozen=True)
+class _Try:
+    """One try at a task: its position, which attempt it is, how many workers it has lost before."""
+
+    position: int
+    attempt: int = 1
+    losses: int = 0
+
+    def again(self, failure: Failure) -> _Try | None:
+        """Return the next try after a failure, None where the task is given up."""
+        if failure.is_fatal:
+            return None
+        if failure.is_lost:
+            return replace(self, losses=self.losses + 1) if self.losses < MAX_LOSSES else None
+        return replace(self, attempt=self.attempt + 1) if self.attempt < ATTEMPTS else None
 
 
 def _stop_when_hopeless(result: Any, failed_in_row: int, report: PassReport) -> None:
@@ -237,17 +202,6 @@ def _stop_when_hopeless(result: Any, failed_in_row: int, report: PassReport) -> 
             f"{report.name}: {failed_in_row} work items failed one after the other, the last {last.name}: "
             f"{last.problem}; fix the dump or the recipe and run again"
         )
-
-
-def _result(reference: Any) -> Any:
-    """Return what the worker returned; a worker that Ray gave up on (killed, out of memory) is a failure too."""
-    import ray
-
-    try:
-        return ray.get(reference)
-    except ray.exceptions.RayError as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        return Failure("", f"worker lost: {lines[0]}", str(error))
 
 
 def _keep(result: Any, position: int, tasks: Sequence[Task], report: PassReport) -> None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from infimm_data.errors import ConfigError, InfiMMError
-from infimm_data.files import exists, join, read_bytes, remove, write_bytes
+from infimm_data.files import alone_in, exists, join, read_bytes, remove, write_bytes
 from infimm_data.rules import Mask
 from infimm_data.shards import (
     Sample,
@@ -58,6 +58,11 @@ def purge(layout: Layout, urls: Sequence[str], cluster: Cluster, now: datetime) 
     """
     if not exists(join(layout.shards, "manifest.json")):
         raise ConfigError(f"{layout.out}: no finished shards there; run 'infimm build RECIPE --out {layout.out}'")
+    with alone_in(layout.out):
+        return _purge(layout, urls, cluster, now)
+
+
+def _purge(layout: Layout, urls: Sequence[str], cluster: Cluster, now: datetime) -> Purge:
     _remember(layout, urls)
     recipe, items = stored_recipe(layout), stored_items(layout)
     facts = add_document_groups(load_facts(layout, items, recipe), recipe.steps, layout, items)

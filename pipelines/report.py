@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from infimm_data.files import read_bytes, write_bytes
+from infimm_data.files import exists, read_bytes, write_bytes
 from infimm_data.shards import ShardInfo
 from infimm_data.tables import read_metadata
 from pipelines.facts import Facts
@@ -32,8 +32,17 @@ def write_funnel(run: Run, facts: Facts, decisions: Decisions) -> None:
 
 
 def write_passes(run: Run) -> None:
-    """Write report/passes.json: what the passes of the last run took, and what failed in them."""
-    write_bytes(run.layout.report("passes.json"), _json(passes(run)))
+    """Write report/passes.json: what each pass of this run did and took, and what failed in it.
+
+    `last_work` is of the last run in which the pass had anything to do, so that a run without work keeps the times.
+    """
+    path = run.layout.report("passes.json")
+    before = {entry["pass"]: entry.get("last_work") for entry in (json.loads(read_bytes(path)) if exists(path) else [])}
+    entries = passes(run)
+    for entry in entries:
+        did = {"work_items": entry["work_items"], "seconds": entry["seconds"]}
+        entry["last_work"] = did if entry["work_items"] else before.get(entry["pass"])
+    write_bytes(path, _json(entries))
 
 
 def _json(data: Any) -> bytes:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infimm_data.shards import ShardInfo
-from pipelines.executor import Cluster, Model, PassReport, Task
+from pipelines.executor import Cluster, PassReport, Task
 from pipelines.fetcher import ConnectTo
 from pipelines.layout import Layout
 from pipelines.recipe import Recipe
 from pipelines.sources.contract import WorkItem
+from pipelines.workers import Model
 
 
 @dataclass

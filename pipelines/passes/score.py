@@ -15,7 +15,6 @@ from infimm_data.document import Document, Measure
 from infimm_data.files import file_system
 from infimm_data.rules import GroupsImages, Mask, Scorer, ScoresPairs, measured_with
 from infimm_data.tables import fingerprint, measures_table, read_documents, read_metadata, read_table, write_table
-from pipelines.executor import Model
 from pipelines.facts import Facts
 from pipelines.layout import Layout
 from pipelines.passes.decide import decide
@@ -23,6 +22,7 @@ from pipelines.passes.fetch import fetch_print, read_image
 from pipelines.passes.group import gather, group_images, write_image_groups
 from pipelines.recipe import Step
 from pipelines.run import Run
+from pipelines.workers import Model
 
 PAIRS_AT_ONCE = 1024  # handed to the model in one call, which cuts them into its own batches; bounds memory
 

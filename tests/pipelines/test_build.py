@@ -18,6 +18,7 @@ import pytest
 from filters.image_size import ImageSize
 from filters.text_length import TextLength
 from infimm_data.errors import ConfigError, InfiMMError
+from infimm_data.files import alone_in
 from infimm_data.rules import AtLeast
 from infimm_data.shards import read_index, read_manifest, read_sample
 from infimm_data.tables import read_table
@@ -306,6 +307,25 @@ def test_a_relative_out_folder_means_the_one_of_the_caller(cluster, web, dump, t
     build(run, "extract")
     assert not run.failed
     assert len(list((tmp_path / "here" / "documents").iterdir())) == 3
+
+
+def test_a_second_run_in_the_same_folder_waits_for_nobody_and_says_so(go, copied):
+    with alone_in(str(copied)), pytest.raises(ConfigError, match="another run is writing there; wait for it"):
+        go()
+    assert not go().failed
+
+
+def test_the_time_of_a_pass_outlives_a_run_that_had_no_work(go, tmp_path):
+    go(until="extract")
+    (first,) = json.loads((tmp_path / "out" / "report" / "passes.json").read_text())
+    go(until="extract")
+    (again,) = json.loads((tmp_path / "out" / "report" / "passes.json").read_text())
+    assert (again["work_items"], again["last_work"]) == (0, {"work_items": 3, "seconds": first["seconds"]})
+
+
+def test_a_build_that_keeps_nothing_names_what_took_most(go, caplog):
+    go(with_step("text_length", TextLength(min_words=100_000, max_words=None)), until="decide")
+    assert "no document is kept: most of 24, 24, fell to step 'text_length' as too_few_words" in caplog.text
 
 
 def test_each_pass_can_be_the_last(go, tmp_path):

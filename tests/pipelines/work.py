@@ -55,6 +55,11 @@ def load_counted(folder):
     return os.getpid()
 
 
+def load_and_die():
+    """A model that takes its process down."""
+    os._exit(1)
+
+
 def load_nothing(path):
     """A model whose weights are not there."""
     raise ConfigError(f"{path}: no weights")

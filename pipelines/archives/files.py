@@ -1,76 +1,17 @@
-"""Archive files: which there are below a path, and the WARC files inside a WACZ."""
+"""Archive files: their records, those of the WARC files inside a WACZ too."""
 
 from __future__ import annotations
 
-import posixpath
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import fsspec
-
-from infimm_data.errors import ConfigError, SourceError
-from infimm_data.files import file_system, resolve
+from infimm_data.errors import SourceError
 from pipelines.archives.records import Damage, Record, read_records
 
 SUFFIXES = (".warc", ".warc.gz", ".arc", ".arc.gz", ".wacz")
 MAX_ZIP_ENTRIES = 10_000
-_MAGIC_CHARACTERS = "*?["
-
-
-def list_files(path: str) -> list[tuple[str, str, int]]:
-    """Return (name, path, size in bytes) of every archive at `path`, sorted by name.
-
-    path: a file (any suffix), a folder (searched with its subfolders for the usual suffixes), or a glob; local,
-    an fsspec URL, or "package:" as `infimm_data.files.resolve` takes it. Names are relative to the folder or to
-    the fixed part of the glob. Raises ConfigError where there is none.
-    """
-    try:
-        filesystem, root = file_system(resolve(path))
-        found, base = _matches(filesystem, root)
-    except OSError as error:
-        raise ConfigError(f"web_archive path {path!r} cannot be listed: {error}. Check the path.") from None
-    if not found:
-        raise ConfigError(
-            f"web_archive path {path!r} holds no archive; expected files that end in {', '.join(SUFFIXES)}, "
-            "or a glob that matches some. Check the path."
-        )
-    files = []
-    for full, size in found.items():
-        name = posixpath.relpath(full, base) if base else posixpath.basename(full)
-        files.append((name, filesystem.unstrip_protocol(full) if "://" in path else full, size))
-    return sorted(files)
-
-
-def _matches(filesystem: Any, root: str) -> tuple[dict[str, int], str]:
-    if any(character in root for character in _MAGIC_CHARACTERS) and not filesystem.exists(root):
-        fixed = root[: min(root.find(character) for character in _MAGIC_CHARACTERS if character in root)]
-        found = filesystem.glob(root, detail=True)
-        return _sizes(found, lambda name: True), fixed.rpartition("/")[0]
-    if filesystem.isdir(root):
-        found = filesystem.find(root, detail=True)
-        return _sizes(found, lambda name: name.lower().endswith(SUFFIXES)), root.rstrip("/")
-    if filesystem.isfile(root):
-        return {root: int(filesystem.info(root)["size"] or 0)}, ""
-    return {}, ""
-
-
-def _sizes(found: dict[str, Any], wanted: Callable[[str], bool]) -> dict[str, int]:
-    return {name: int(info.get("size") or 0) for name, info in found.items() if info["type"] == "file" and wanted(name)}
-
-
-@contextmanager
-def open_archive(path: str) -> Iterator[BinaryIO]:
-    """Open an archive file; raises SourceError where it is not there or may not be read."""
-    try:
-        with fsspec.open(path, "rb") as file:
-            yield file
-    except OSError as error:
-        raise SourceError(
-            f"{path}: cannot be read ({error}); expected an archive file. Check path and access."
-        ) from None
 
 
 def read_archive(file: BinaryIO, name: str, keep: Callable[[str, str], int]) -> Iterator[tuple[str, Record | Damage]]:

@@ -1,0 +1,128 @@
+"""Lines of JSON in a plain, .gz or .zip file, each at most so long; one broken line costs itself only.
+
+A .json file that is one object, or a list of objects, over many lines is read as well, whole.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import closing
+from io import BufferedReader
+from typing import Any, BinaryIO
+
+from infimm_data.errors import SourceError
+from pipelines.records.files import Record, open_file
+from pipelines.sources.contract import Skipped, WorkItem
+
+SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zip", ".json", ".json.gz", ".json.zip")
+MAX_ZIP_MEMBERS = 10_000
+_MEMBER_SUFFIXES = (".jsonl", ".json")
+_DAMAGED = (zlib.error, EOFError, zipfile.BadZipFile, gzip.BadGzipFile)
+_BOM = b"\xef\xbb\xbf"
+
+
+def read_json_lines(item: WorkItem, max_bytes: int) -> Iterator[Record | Skipped]:
+    """Yield the object of each line, blank ones aside; `not_json`, `record_too_large`, `damaged_record` as Skipped.
+
+    max_bytes: of one line. What is behind the damage of a .gz or a zip member cannot be read: one Skipped says so.
+    Raises SourceError where a zip cannot be opened at all.
+    """
+    with open_file(item.path) as file:
+        start = file.read(4)
+        file.seek(0)
+        if start == b"PK\x03\x04":
+            yield from _zipped(file, item.name, max_bytes)
+        elif start[:2] == b"\x1f\x8b":
+            with gzip.open(file) as inflated:
+                yield from _lines(inflated, item.name, max_bytes)
+        else:
+            yield from _lines(file, item.name, max_bytes)
+
+
+def _zipped(file: BinaryIO, name: str, max_bytes: int) -> Iterator[Record | Skipped]:
+    try:
+        archive = zipfile.ZipFile(file)
+    except zipfile.BadZipFile as error:
+        raise SourceError(f"{name}: cannot be read as a zip ({error}); is the download whole? Replace it.") from None
+    with archive:
+        members = [one for one in archive.infolist() if _is_data(one.filename)]
+        if not members or len(members) > MAX_ZIP_MEMBERS:
+            expected = f"expected 1 to {MAX_ZIP_MEMBERS} that end in {', '.join(_MEMBER_SUFFIXES)}"
+            raise SourceError(f"{name}: {len(members)} members with data, {expected}. Replace the file.")
+        for member in members:
+            dump = f"{name}/{member.filename}"
+            try:
+                with archive.open(member) as inflated:
+                    yield from _lines(inflated, dump, max_bytes)
+            except (*_DAMAGED, NotImplementedError, RuntimeError) as error:  # the last: an encrypted member
+                yield Skipped(reason="damaged_record", detail=f"{dump}: {error}")
+
+
+def _is_data(name: str) -> bool:
+    return name.lower().endswith(_MEMBER_SUFFIXES) and not name.startswith("__MACOSX/")
+
+
+def _lines(file: Any, dump: str, max_bytes: int) -> Iterator[Record | Skipped]:
+    with closing(BufferedReader(file, 1 << 16)) as lines:  # both gzip's and zip's own `readline` are slow
+        offset, is_first = 0, True
+        while True:
+            try:
+                line = lines.readline(max_bytes + 1)
+                size = len(line) if len(line) <= max_bytes else len(line) + _skip_line(lines, line)
+            except _DAMAGED as error:
+                yield Skipped(reason="damaged_record", offset=offset, detail=f"{dump}: {error}; the rest is lost")
+                return
+            if not line:
+                return
+            if len(line) > max_bytes:
+                yield Skipped(reason="record_too_large", offset=offset, detail=f"{dump}: {size} bytes in one line")
+            elif is_first and line.strip() and (whole := _over_many_lines(line, lines, dump, max_bytes)) is not None:
+                yield from whole
+                return
+            elif line.strip():
+                yield _record(line, dump, offset)
+            is_first = is_first and not line.strip()
+            offset += size
+
+
+def _skip_line(lines: BufferedReader, begun: bytes) -> int:
+    """Read to the end of a line whose beginning is too long already; return how many bytes that were."""
+    skipped = 0
+    while begun and not begun.endswith(b"\n"):
+        begun = lines.readline(1 << 20)
+        skipped += len(begun)
+    return skipped
+
+
+def _over_many_lines(first: bytes, lines: BufferedReader, dump: str, max_bytes: int) -> list[Record | Skipped] | None:
+    """Return the records of a .json that is one value over many lines (or a list on one); None where it is none."""
+    text = first.removeprefix(_BOM).strip()
+    if text not in (b"{", b"[") and not text.startswith(b"["):
+        return None
+    data = first + lines.read(max_bytes + 1 - len(first))
+    if len(data) > max_bytes:
+        return [Skipped(reason="record_too_large", offset=0, detail=f"{dump}: one value of over {max_bytes} bytes")]
+    found = _record(data, dump, 0, may_be_list=True)
+    if isinstance(found, Record) and isinstance(found.data, list):
+        return [_checked(one, dump, number) for number, one in enumerate(found.data)]
+    return [found]
+
+
+def _record(line: bytes, dump: str, offset: int, *, may_be_list: bool = False) -> Record | Skipped:
+    try:
+        data = json.loads(line.removeprefix(_BOM))
+    except (ValueError, RecursionError) as error:  # a wrong encoding is a ValueError too
+        return Skipped(reason="not_json", offset=offset, detail=f"{dump}: {error}")
+    if may_be_list and isinstance(data, list):
+        return Record(dump, offset, data)  # type: ignore[arg-type]  # for `_over_many_lines`, which takes it apart
+    return _checked(data, dump, offset)
+
+
+def _checked(data: Any, dump: str, offset: int) -> Record | Skipped:
+    if isinstance(data, dict):
+        return Record(dump, offset, data)
+    return Skipped(reason="not_json", offset=offset, detail=f"{dump}: {type(data).__name__}, expected an object")

@@ -1,17 +1,43 @@
-"""Archive files: their records, those of the WARC files inside a WACZ too."""
+"""Archive files: which there are below a path, and the WARC files inside a WACZ."""
 
 from __future__ import annotations
 
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
+
+import fsspec
 
 from infimm_data.errors import SourceError
 from pipelines.archives.records import Damage, Record, read_records
+from pipelines.dump_files import list_dump_files
 
 SUFFIXES = (".warc", ".warc.gz", ".arc", ".arc.gz", ".wacz")
 MAX_ZIP_ENTRIES = 10_000
+
+
+def list_files(path: str) -> list[tuple[str, str, int]]:
+    """Return (name, path, size in bytes) of every archive at `path`, sorted by name.
+
+    path: a file (any suffix), a folder (searched with its subfolders for the usual suffixes), or a glob; local,
+    an fsspec URL, or "package:" as `infimm_data.files.resolve` takes it. Names are relative to the folder or to
+    the fixed part of the glob. Raises ConfigError where there is none.
+    """
+    return list_dump_files(path, SUFFIXES, kind="web_archive")
+
+
+@contextmanager
+def open_archive(path: str) -> Iterator[BinaryIO]:
+    """Open an archive file; raises SourceError where it is not there or may not be read."""
+    try:
+        with fsspec.open(path, "rb") as file:
+            yield file
+    except OSError as error:
+        raise SourceError(
+            f"{path}: cannot be read ({error}); expected an archive file. Check path and access."
+        ) from None
 
 
 def read_archive(file: BinaryIO, name: str, keep: Callable[[str, str], int]) -> Iterator[tuple[str, Record | Damage]]:

@@ -127,8 +127,8 @@ def image_node(
         return None
     if not isinstance(url, str):
         return BrokenImage(number, f"its URL is {type(url).__name__}, expected a text")
-    size = {"width": as_pixels(width), "height": as_pixels(height)}
-    return ImageNode(url=url.strip(), alt=alt if isinstance(alt, str) else "", **size, scores=scores)
+    alt = alt if isinstance(alt, str) else ""
+    return ImageNode(url=url.strip(), alt=alt, width=as_pixels(width), height=as_pixels(height), scores=scores)
 
 
 def document_of(

@@ -29,9 +29,7 @@ class Unmatched:
     matrix: Any
 
 
-def read_matched(
-    record: Mapping[str, Any], image: Any
-) -> Unmatched:
+def read_matched(record: Mapping[str, Any], image: Any) -> Unmatched:
     """Return what an MMC4 record holds; image: makes a node of an entry of `image_info` and its position.
 
     Raises BrokenRecord where `text_list` or `image_info` is missing or something else.

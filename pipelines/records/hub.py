@@ -33,9 +33,7 @@ def hub_items(path: str, split: str) -> list[WorkItem]:
     ]
 
 
-def hub_rows(
-    item: WorkItem, split: str, columns: Sequence[str], required: Sequence[str]
-) -> Iterator[Record | Skipped]:
+def hub_rows(item: WorkItem, split: str, columns: Sequence[str], required: Sequence[str]) -> Iterator[Record | Skipped]:
     """Yield the rows of one shard; raises SourceError where it cannot be read, or lacks a required column."""
     whole = _load(item.path, split)
     missing = [name for name in required if name not in (whole.column_names or required)]
@@ -68,10 +66,8 @@ def _load(path: str, split: str) -> Any:
         if os.path.exists(os.path.join(folder, "state.json")):  # what save_to_disk leaves
             saved = datasets.load_from_disk(folder)
             return saved.to_iterable_dataset(num_shards=max(1, len(saved.cache_files)))
-        return datasets.load_dataset(
-            folder, named["subset"], split=split, revision=named["revision"], streaming=True
-        )
-    except Exception as error:  # noqa: BLE001  # the library raises what its many readers raise; the cause is kept
+        return datasets.load_dataset(folder, named["subset"], split=split, revision=named["revision"], streaming=True)
+    except Exception as error:  # the library raises what its many readers raise; the cause is kept
         problem = str(error).partition("\n")[0]
         raise SourceError(
             f"datasets cannot load '{path}' (split {split}): {type(error).__name__}: {problem}. Check name and split."

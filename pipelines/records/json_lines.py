@@ -84,7 +84,7 @@ def _lines(file: Any, dump: str, max_bytes: int) -> Iterator[Record | Skipped]:
                 yield from whole
                 return
             elif line.strip():
-                yield _record(line, dump, offset)
+                yield _checked(_parsed(line, dump, offset), dump, offset)
             is_first = is_first and not line.strip()
             offset += size
 
@@ -101,28 +101,28 @@ def _skip_line(lines: BufferedReader, begun: bytes) -> int:
 def _over_many_lines(first: bytes, lines: BufferedReader, dump: str, max_bytes: int) -> list[Record | Skipped] | None:
     """Return the records of a .json that is one value over many lines (or a list on one); None where it is none."""
     text = first.removeprefix(_BOM).strip()
-    if text not in (b"{", b"[") and not text.startswith(b"["):
+    if text != b"{" and not text.startswith(b"["):
         return None
     data = first + lines.read(max_bytes + 1 - len(first))
     if len(data) > max_bytes:
         return [Skipped(reason="record_too_large", offset=0, detail=f"{dump}: one value of over {max_bytes} bytes")]
-    found = _record(data, dump, 0, may_be_list=True)
-    if isinstance(found, Record) and isinstance(found.data, list):
-        return [_checked(one, dump, number) for number, one in enumerate(found.data)]
-    return [found]
+    found = _parsed(data, dump, 0)
+    if isinstance(found, list):
+        return [_checked(one, dump, number) for number, one in enumerate(found)]
+    return [_checked(found, dump, 0)]
 
 
-def _record(line: bytes, dump: str, offset: int, *, may_be_list: bool = False) -> Record | Skipped:
+def _parsed(line: bytes, dump: str, offset: int) -> Any:
+    """Return the value of a line, or a Skipped."""
     try:
-        data = json.loads(line.removeprefix(_BOM))
+        return json.loads(line.removeprefix(_BOM))
     except (ValueError, RecursionError) as error:  # a wrong encoding is a ValueError too
         return Skipped(reason="not_json", offset=offset, detail=f"{dump}: {error}")
-    if may_be_list and isinstance(data, list):
-        return Record(dump, offset, data)  # type: ignore[arg-type]  # for `_over_many_lines`, which takes it apart
-    return _checked(data, dump, offset)
 
 
 def _checked(data: Any, dump: str, offset: int) -> Record | Skipped:
     if isinstance(data, dict):
         return Record(dump, offset, data)
+    if isinstance(data, Skipped):
+        return data
     return Skipped(reason="not_json", offset=offset, detail=f"{dump}: {type(data).__name__}, expected an object")

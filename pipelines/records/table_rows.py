@@ -62,7 +62,7 @@ def preview_tables(items: Sequence[WorkItem]) -> Preview:
     return Preview(columns=columns, num_documents=scaled, how=f"row counts of {len(asked)} of {len(items)} files")
 
 
-Batches = Iterator[tuple[int, pa.RecordBatch | pa.Schema | Exception, int]]
+Batches = Iterator[tuple[int, Any, int]]
 """(first row, batch, rows): the schema first; an exception in place of a batch says that these rows are lost."""
 
 

@@ -65,7 +65,7 @@ def _members(
     while True:
         try:
             info = archive.next()
-            archive.members = []  # or the list of all headers would grow with the tar
+            archive.members = []  # type: ignore[attr-defined]  # not in the stubs; else the headers of all members stay
             if info is None:
                 return
             end = info.offset

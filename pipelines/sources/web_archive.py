@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from infimm_data.document import Document, new_document
-from pipelines.archives.files import SUFFIXES, read_archive
+from pipelines.archives.files import list_files, open_archive, read_archive
 from pipelines.archives.http_message import (
     MAX_HTTP_HEADER_BYTES,
     BodyTooLargeError,
@@ -22,7 +22,6 @@ from pipelines.archives.records import Damage, Record
 from pipelines.extract import extract_html
 from pipelines.html_images import decode_data_uri
 from pipelines.html_limits import parsing_hazard
-from pipelines.records.files import list_items, open_file
 from pipelines.sources.contract import Skipped, WorkItem
 
 _HTML_TYPES = frozenset(("text/html", "application/xhtml+xml"))
@@ -47,7 +46,11 @@ class WebArchive:
 
     def work_items(self) -> list[WorkItem]:
         """List the archive files, sorted by name; raises ConfigError where there is none."""
-        return list_items(self.path, SUFFIXES, "web_archive")
+        files = list_files(self.path)
+        return [
+            WorkItem(index=index, name=name, path=path, size_bytes=size)
+            for index, (name, path, size) in enumerate(files)
+        ]
 
     def read(self, item: WorkItem) -> Iterator[Document | Skipped]:
         """Yield a document for each 2xx HTML page; for every other response, resource, revisit: a Skipped.
@@ -57,7 +60,7 @@ class WebArchive:
         archive holds is taken; that costs a first walk over the archive's headers. Raises SourceError where the
         file holds no record at all.
         """
-        with open_file(item.path) as file:
+        with open_archive(item.path) as file:
             index = image_index(file, item.name)
             file.seek(0)
             for dump, record in read_archive(file, item.name, self._keep):
@@ -81,10 +84,10 @@ class WebArchive:
             return
         with ExitStack() as opened:
 
-            def opener() -> BinaryIO:
-                return opened.enter_context(open_file(item.path))
+            def open_file() -> BinaryIO:
+                return opened.enter_context(open_archive(item.path))
 
-            yield from archive_images(opener, item.name, stored, self.max_image_bytes)
+            yield from archive_images(open_file, item.name, stored, self.max_image_bytes)
 
     def _keep(self, kind: str, url: str) -> int:
         return self.max_page_bytes + MAX_HTTP_HEADER_BYTES if kind in _COUNTED else 0

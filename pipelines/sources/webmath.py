@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from infimm_data.document import Document, ImageNode, Measure, Node, TextNode
 from pipelines.interleaved.lists import (

@@ -35,7 +35,19 @@ def _split_unspaced(word: str) -> list[str]:
 
 def sentences(text: str) -> list[str]:
     """Return the sentences of `text`, stripped, without empty ones; a line break always ends one."""
-    return [part.strip() for part in _SENTENCE_END.split(text) if part.strip()]
+    return [text[start:end] for start, end in sentence_spans(text)]
+
+
+def sentence_spans(text: str) -> list[tuple[int, int]]:
+    """Return where the sentences of `text` stand in it, from (inclusive) and to (exclusive), as `sentences` cuts."""
+    spans, start = [], 0
+    for end, behind in [*(match.span() for match in _SENTENCE_END.finditer(text)), (len(text), len(text))]:
+        part = text[start:end]
+        if part.strip():
+            first = start + len(part) - len(part.lstrip())
+            spans.append((first, first + len(part.strip())))
+        start = behind
+    return spans
 
 
 def normal_form(text: str) -> str:

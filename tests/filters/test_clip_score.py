@@ -109,8 +109,8 @@ def test_nothing_but_broken_images_is_no_error(scorer: Any) -> None:
 
 def test_a_text_shared_by_images_is_embedded_once(scorer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    embed = scorer.model.encode_text
-    monkeypatch.setattr(scorer.model, "encode_text", lambda t, **kw: (seen.append(len(t)), embed(t, **kw))[1])
+    embed = scorer.clip.model.encode_text
+    monkeypatch.setattr(scorer.clip.model, "encode_text", lambda t, **kw: (seen.append(len(t)), embed(t, **kw))[1])
     scorer.score(IMAGES[:3], [("a", "b"), ("b", "c"), ("c", "a")])
     assert sum(seen) == 3
 

@@ -24,7 +24,10 @@ class FakeClip:
     """The cosine of an image with a text is what the image's bytes say of the text's position."""
 
     def cosines(self, images, texts):
-        return [np.frombuffer(data, dtype="<f4")[: len(own)] if data else None for data, own in zip(images, texts, strict=True)]
+        return [
+            np.frombuffer(data, dtype="<f4")[: len(own)] if data else None
+            for data, own in zip(images, texts, strict=True)
+        ]
 
 
 def test_an_image_is_compared_with_every_sentence_in_order_twice_the_same_sentence_too():

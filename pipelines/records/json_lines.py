@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
-from io import BufferedReader
+from io import BufferedReader, RawIOBase
 from typing import Any, BinaryIO
 
 from infimm_data.errors import SourceError
@@ -23,6 +23,27 @@ MAX_ZIP_MEMBERS = 10_000
 _MEMBER_SUFFIXES = (".jsonl", ".json")
 _DAMAGED = (zlib.error, EOFError, zipfile.BadZipFile, gzip.BadGzipFile)
 _BOM = b"\xef\xbb\xbf"
+
+
+class _Steps(RawIOBase):
+    """A file inflated a step at a time, so that damage ahead does not swallow what is whole before it.
+
+    gzip and zip fill a buffer as far as asked, and on damage forget what they put there.
+    """
+
+    def __init__(self, file: Any) -> None:
+        """file: with `read1`, as gzip's and zip's have it, or a plain one."""
+        self._read = getattr(file, "read1", file.read)
+
+    def readable(self) -> bool:
+        """Say yes: a BufferedReader asks."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the beginning of the buffer with what one step gives; 0 at the end."""
+        data: bytes = self._read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def read_json_lines(item: WorkItem, max_bytes: int) -> Iterator[Record | Skipped]:
@@ -67,7 +88,7 @@ def _is_data(name: str) -> bool:
 
 
 def _lines(file: Any, dump: str, max_bytes: int) -> Iterator[Record | Skipped]:
-    with closing(BufferedReader(file, 1 << 16)) as lines:  # both gzip's and zip's own `readline` are slow
+    with closing(BufferedReader(_Steps(file), 1 << 16)) as lines:
         offset, is_first = 0, True
         while True:
             try:
@@ -89,7 +110,7 @@ def _lines(file: Any, dump: str, max_bytes: int) -> Iterator[Record | Skipped]:
             offset += size
 
 
-def _skip_line(lines: BufferedReader, begun: bytes) -> int:
+def _skip_line(lines: BinaryIO, begun: bytes) -> int:
     """Read to the end of a line whose beginning is too long already; return how many bytes that were."""
     skipped = 0
     while begun and not begun.endswith(b"\n"):
@@ -98,7 +119,7 @@ def _skip_line(lines: BufferedReader, begun: bytes) -> int:
     return skipped
 
 
-def _over_many_lines(first: bytes, lines: BufferedReader, dump: str, max_bytes: int) -> list[Record | Skipped] | None:
+def _over_many_lines(first: bytes, lines: BinaryIO, dump: str, max_bytes: int) -> list[Record | Skipped] | None:
     """Return the records of a .json that is one value over many lines (or a list on one); None where it is none."""
     text = first.removeprefix(_BOM).strip()
     if text != b"{" and not text.startswith(b"["):

@@ -9,8 +9,9 @@ import gzip
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from io import BufferedReader, RawIOBase
 from typing import Any, BinaryIO
 
@@ -62,6 +63,27 @@ def read_json_lines(item: WorkItem, max_bytes: int) -> Iterator[Record | Skipped
                 yield from _lines(inflated, item.name, max_bytes)
         else:
             yield from _lines(file, item.name, max_bytes)
+
+
+def inflated(items: Sequence[WorkItem]) -> list[WorkItem]:
+    """Return the items with the sizes that they inflate to, by the ratio of the first: offsets are counted in these."""
+    if not items or not items[0].size_bytes:
+        return list(items)
+    first = items[0]
+    size = first.size_bytes
+    with open_file(first.path) as file:
+        start = file.read(4)
+        if start == b"PK\x03\x04":
+            file.seek(0)
+            try:
+                with zipfile.ZipFile(file) as archive:
+                    size = sum(one.file_size for one in archive.infolist() if _is_data(one.filename))
+            except zipfile.BadZipFile:
+                return list(items)  # whoever reads it names it
+        elif start[:2] == b"\x1f\x8b":
+            file.seek(-4, 2)
+            size = int.from_bytes(file.read(4), "little")  # RFC 1952: of the last member, modulo 2**32
+    return [replace(item, size_bytes=item.size_bytes * size // first.size_bytes) for item in items]
 
 
 def _zipped(file: BinaryIO, name: str, max_bytes: int) -> Iterator[Record | Skipped]:

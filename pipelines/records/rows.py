@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pipelines.preview import sampled
 from pipelines.records import json_lines, table_rows
 from pipelines.records.files import Record, list_items
 from pipelines.records.hub import PREFIX, hub_items, hub_rows
-from pipelines.sources.contract import Preview, Skipped, WorkItem
+from pipelines.sources.contract import Preview, Skipped, Source, WorkItem
 
 SUFFIXES = (*table_rows.SUFFIXES, *json_lines.SUFFIXES)
 _CACHE_PREFIX = "cache-"  # what `datasets` leaves in a saved folder beside the data
@@ -48,6 +49,11 @@ def read_rows(
     return json_lines.read_json_lines(item, max_bytes)
 
 
-def preview_rows(items: Sequence[WorkItem]) -> Preview | None:
-    """Tell columns and rows of Parquet files by their footers; None where the first item is none."""
-    return table_rows.preview_tables(items) if items and items[0].name.lower().endswith(".parquet") else None
+def preview_rows(source: Source, items: Sequence[WorkItem]) -> Preview:
+    """Tell what `items` hold: of Parquet files columns and rows by their footers, of lines of JSON by a sample."""
+    name = items[0].name.lower() if items else ""
+    if name.endswith(".parquet"):
+        return table_rows.preview_tables(items)
+    if name.endswith(json_lines.SUFFIXES):
+        return sampled(source, json_lines.inflated(items))
+    return Preview(how="neither Arrow streams nor the datasets library tell how many rows there are")

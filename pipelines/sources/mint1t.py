@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +21,12 @@ from pipelines.interleaved.lists import (
     interleave,
     numbers,
 )
+from pipelines.preview import sampled
 from pipelines.records.files import Record, list_items
-from pipelines.records.rows import read_rows
+from pipelines.records.rows import preview_rows, read_rows
 from pipelines.records.tar_members import SUFFIXES as TAR_SUFFIXES
 from pipelines.records.tar_members import read_members
-from pipelines.sources.contract import Skipped, WorkItem
+from pipelines.sources.contract import Preview, Skipped, WorkItem
 
 SUFFIXES = (*TAR_SUFFIXES, ".parquet")
 COLUMNS = ("texts", "images", "image_metadata", "metadata", "url")
@@ -77,6 +78,10 @@ class Mint1t:
                         yield frames[frame], png
         for frames in wanted.values():  # no TIFF, or none that could be read
             yield from ((url, b"") for url in frames.values())
+
+    def preview(self, items: Sequence[WorkItem]) -> Preview:
+        """Tell rows and columns from the footers of Parquet files; sample tars."""
+        return preview_rows(self, items) if items and items[0].name.endswith(".parquet") else sampled(self, items)
 
     def _records(self, item: WorkItem) -> Iterator[tuple[str, Record | Skipped]]:
         if not item.name.lower().endswith(TAR_SUFFIXES):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ from pipelines.interleaved.lists import BrokenImage, document_of, image_node, nu
 from pipelines.interleaved.matched import Assignment, place_images, read_matched
 from pipelines.records.files import Record, list_items
 from pipelines.records.json_lines import SUFFIXES, read_json_lines
-from pipelines.sources.contract import Skipped, WorkItem
+from pipelines.records.rows import preview_rows
+from pipelines.sources.contract import Preview, Skipped, WorkItem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,10 @@ class Mmc4:
     def images(self, item: WorkItem, urls: Collection[str]) -> Iterator[tuple[str, bytes]]:
         """Yield nothing: the set holds URLs."""
         return iter(())
+
+    def preview(self, items: Sequence[WorkItem]) -> Preview:
+        """Sample the first file, scaled by what the files inflate to."""
+        return preview_rows(self, items)
 
     def _documents(self, record: Record) -> Iterator[Document | Skipped]:
         measures = numbers(record.data, ("could_have_url_duplicate",))

@@ -17,7 +17,6 @@ from pipelines.interleaved.lists import (
     per_image,
     texts_of,
 )
-from pipelines.preview import sampled
 from pipelines.records.files import Record
 from pipelines.records.rows import preview_rows, read_rows, row_items
 from pipelines.sources.contract import Preview, Skipped, WorkItem
@@ -63,7 +62,7 @@ class Obelics:
 
     def preview(self, items: Sequence[WorkItem]) -> Preview:
         """Tell rows and columns from the footers of Parquet files, else from a sample."""
-        return preview_rows(items) or sampled(self, items)
+        return preview_rows(self, items)
 
 
 def _nodes(record: Record) -> Iterator[Any]:

@@ -19,7 +19,6 @@ from pipelines.interleaved.lists import (
     per_image,
 )
 from pipelines.interleaved.matched import Unmatched, place_images, sentences_of
-from pipelines.preview import sampled
 from pipelines.records.files import Record
 from pipelines.records.rows import preview_rows, read_rows, row_items
 from pipelines.sources.contract import Preview, Skipped, WorkItem
@@ -68,7 +67,7 @@ class OmniCorpus:
 
     def preview(self, items: Sequence[WorkItem]) -> Preview:
         """Tell rows and columns from the footers of Parquet files, else from a sample."""
-        return preview_rows(items) or sampled(self, items)
+        return preview_rows(self, items)
 
     def _nodes(self, record: Record) -> Iterator[Any]:
         if record.data.get("sentences") is not None:

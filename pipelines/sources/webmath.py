@@ -16,7 +16,6 @@ from pipelines.interleaved.lists import (
     numbers,
     texts_of,
 )
-from pipelines.preview import sampled
 from pipelines.records.files import Record
 from pipelines.records.rows import preview_rows, read_rows, row_items
 from pipelines.sources.contract import Preview, Skipped, WorkItem
@@ -61,7 +60,7 @@ class WebMath:
 
     def preview(self, items: Sequence[WorkItem]) -> Preview:
         """Tell rows and columns from the footers of Parquet files, else from a sample."""
-        return preview_rows(items) or sampled(self, items)
+        return preview_rows(self, items)
 
 
 def _nodes(record: Record) -> Iterator[Node | BrokenImage]:

@@ -13,6 +13,7 @@ from infimm_data.assignment import assign_images, in_assigned_order, sentences_b
 from infimm_data.document import Document, ImageNode, TextNode
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "../shared/data/interleaved_mmc4_example/mmc4_readme_example.json"
+BOOK = EXAMPLE.parents[1] / "interleaved_openstax_anthropology/interleaved.jsonl"
 NAN, INF = float("nan"), float("inf")
 
 
@@ -109,3 +110,28 @@ def test_each_image_stands_before_its_sentence():
 def test_images_of_one_sentence_keep_their_order_and_others_their_place():
     assert placed(i0=3, i3=3) == ["One. Two.\n\nThree.", "i2", "i0", "i3", "Four.  Five."]
     assert placed() == ["i0", "One. Two.\n\nThree.", "i2", "i3", "Four.  Five."]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_real_documents_keep_every_word_and_every_image_before_its_sentence(seed):
+    if not BOOK.exists():
+        pytest.skip("the textbook modules are not beside the checkout")
+    rng = np.random.default_rng(seed)
+    for line in BOOK.read_text().splitlines():
+        content = json.loads(line)["content"]
+        nodes = tuple(
+            TextNode(text=one["text"]) if one["type"] == "text" else ImageNode(url=str(number))
+            for number, one in enumerate(content)
+        )
+        document = Document(id="a", nodes=nodes)
+        spans = sentences_of(document, 10_000)
+        places = {node: int(rng.integers(len(spans))) for node, one in enumerate(nodes) if isinstance(one, ImageNode)}
+        found = in_assigned_order(document, places)
+        words = " ".join(node.text for _, node in found if isinstance(node, TextNode)).split()
+        assert words == document.text.split()
+        assert sorted(position for position, _ in found if position >= 0) == sorted(places)
+        for at, (position, _) in enumerate(found):
+            if position >= 0:
+                following = next(node.text for _, node in found[at:] if isinstance(node, TextNode))
+                node, start, end = spans[places[position]]
+                assert following.startswith(document.nodes[node].text[start:end])

@@ -6,12 +6,13 @@ import gzip
 import json
 import tracemalloc
 import zipfile
+from dataclasses import replace
 
 import pytest
 
 from infimm_data.errors import SourceError
 from pipelines.records.files import Record
-from pipelines.records.json_lines import read_json_lines
+from pipelines.records.json_lines import inflated, read_json_lines
 from pipelines.sources.contract import Skipped, WorkItem
 
 GOOD = [{"n": number, "text": "ä" * number} for number in range(5)]
@@ -150,3 +151,13 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     tracemalloc.stop()
     assert number == 10_000
     assert peak < 2_000_000
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.jsonl.zip"])
+def test_an_item_is_as_large_as_what_it_inflates_to(tmp_path, name):
+    data = {"a.jsonl": LINES, "a.jsonl.gz": gzip.compress(LINES), "a.jsonl.zip": zipped(("m.jsonl", LINES))}[name]
+    (tmp_path / name).write_bytes(data)
+    item = WorkItem(index=0, name=name, path=str(tmp_path / name), size_bytes=len(data))
+    twice = replace(item, size_bytes=2 * len(data))
+    assert [one.size_bytes for one in inflated([item, twice])] == [len(LINES), 2 * len(LINES)]
+    assert inflated([]) == []

@@ -177,7 +177,8 @@ def test_a_build_takes_the_pictures_from_the_tar_and_two_builds_are_equal(cluste
         write_tar(
             tmp_path / f"shard-{number}.tar",
             (f"{KEYS[0]}.json", record(0, 1, 2)), (f"{KEYS[0]}.tiff", tiff(*frames)),
-            (f"{KEYS[1]}.json", record(0, url=f"https://a.example/{number}")), (f"{KEYS[1]}.tiff", tiff(frames[0])[:99]),
+            (f"{KEYS[1]}.json", record(0, url=f"https://a.example/{number}")),
+            (f"{KEYS[1]}.tiff", tiff(frames[0])[:99]),
         )  # fmt: skip
     shards = []
     for out in ("one", "two"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -165,3 +166,14 @@ def test_the_recipe_reads_what_it_says(tmp_path):
     recipe = load_recipe(str(tmp_path / "recipe.yaml"))
     (item,) = recipe.source.work_items()
     assert reasons(recipe.source.read(item)) == ["document"]
+
+
+def test_a_dry_run_of_a_zip_counts_by_what_it_inflates_to(tmp_path):
+    lines = b"".join(json.dumps(record(image(n, 1), url=f"u{n}")).encode() + b"\n" for n in range(900))
+    for number in range(2):
+        with zipfile.ZipFile(tmp_path / f"docs_shard_{number}_v2.jsonl.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(f"docs_shard_{number}_v2.jsonl", lines)
+    source = Mmc4(path=str(tmp_path))
+    preview = source.preview(source.work_items())
+    assert preview.num_documents == pytest.approx(1800, rel=0.02)
+    assert preview.num_images == pytest.approx(1800, rel=0.02)

@@ -31,7 +31,8 @@ def assign_images(similarities: npt.ArrayLike, min_similarity: float | None = No
     similarities: [images, sentences], cosines; a value that is not finite fits nothing. min_similarity: an image
     whose best sentence lies below (inclusive bound) takes no part, as MMC4 asks 0.15 of CLIP ViT-L/14; None is
     off. With more images than sentences (ties: the first sentence takes the lowest image, and so on) each image left
-    over takes its best sentence, the first of equals: then several share one. Raises ValueError where it is no matrix.
+    over (or for which nothing that fits is left) takes its best sentence, the first of equals: then several share one.
+    Raises ValueError where it is no matrix.
     """
     matrix = np.asarray(similarities, dtype=np.float64)
     if matrix.ndim != 2:
@@ -48,7 +49,8 @@ def assign_images(similarities: npt.ArrayLike, min_similarity: float | None = No
     is_wide = len(rows) <= matrix.shape[1]
     columns = solve(costs) if is_wide else _transposed(solve(costs.T), len(rows))
     for row, column in zip(rows.tolist(), columns, strict=True):
-        found[row] = int(matrix[row].argmax()) if column is None else int(column)
+        fits = column is not None and np.isfinite(matrix[row, column])
+        found[row] = int(column) if fits else int(matrix[row].argmax())
     return found
 
 

@@ -50,6 +50,7 @@ def test_the_published_example_gives_its_published_assignment():
         ([[0.9, 0.1], [0.8, 0.2], [0.1, 0.3]], [0, 0, 1]),
         ([[NAN, 0.4], [NAN, NAN]], [1, None]),
         ([[INF, 0.4], [0.3, -INF]], [1, 0]),
+        ([[0.1, NAN], [0.2, NAN]], [0, 0]),
     ],
 )
 def test_assignments(matrix, expected):

@@ -77,3 +77,8 @@ def test_random_damage_never_raises(compression):
         for at in rng.integers(0, len(data), 1 + seed):
             data[at] = int(rng.integers(256))
         assert set(frames(bytes(data[: int(rng.integers(1, len(data) + 1))]), range(3))) == {0, 1, 2}
+
+
+def test_a_colour_profile_stays_behind():
+    ((_, png),) = png_frames(tiff((4, 5), icc_profile=b"profile"), [0], max_pixels=100)
+    assert Image.open(io.BytesIO(png)).info == {}

@@ -86,7 +86,7 @@ class ClipAssignment:
         if not images:
             return {}
         matrix = np.stack([np.frombuffer(scores[image], dtype=_STORED) for image in images])
-        sentences = sentences_of(document, MAX_SENTENCES)
+        sentences = sentences_of(document)  # all: what stands beside an image may be beyond the compared ones
         found: dict[int, dict[str, Measure]] = {}
         for image, row, place in zip(images, matrix, assign_images(matrix, self.min_similarity), strict=True):
             if place is not None:

@@ -169,15 +169,14 @@ def _swap(
     return True
 
 
-def sentences_of(document: Document, most: int) -> list[tuple[int, int, int]]:
-    """Return the first `most` sentences of a document in reading order: (node, start, end), characters of its text."""
-    found: list[tuple[int, int, int]] = []
-    for position, node in enumerate(document.nodes):
-        if isinstance(node, TextNode):
-            found += [(position, *span) for span in sentence_spans(node.text)]
-            if len(found) >= most:
-                break
-    return found[:most]
+def sentences_of(document: Document, most: int | None = None) -> list[tuple[int, int, int]]:
+    """Return the sentences of a document in reading order: (node, start, end), characters of its text.
+
+    most: of them, from the first; None for all. No more of the text is read than that.
+    """
+    texts = ((position, node) for position, node in enumerate(document.nodes) if isinstance(node, TextNode))
+    spans = ((position, *span) for position, node in texts for span in sentence_spans(node.text))
+    return list(itertools.islice(spans, most))
 
 
 def sentences_before(document: Document, node: int, sentences: Sequence[tuple[int, int, int]]) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import unicodedata
+from collections.abc import Iterator
 
 _WORD = re.compile(r"\w+(?:['’\-]\w+)*", re.UNICODE)
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f]")
@@ -38,16 +40,16 @@ def sentences(text: str) -> list[str]:
     return [text[start:end] for start, end in sentence_spans(text)]
 
 
-def sentence_spans(text: str) -> list[tuple[int, int]]:
-    """Return where the sentences of `text` stand in it, from (inclusive) and to (exclusive), as `sentences` cuts."""
-    spans, start = [], 0
-    for end, behind in [*(match.span() for match in _SENTENCE_END.finditer(text)), (len(text), len(text))]:
+def sentence_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where the sentences of `text` stand in it, from (inclusive) and to (exclusive), as `sentences` cuts."""
+    start = 0
+    ends = (match.span() for match in _SENTENCE_END.finditer(text))
+    for end, behind in itertools.chain(ends, ((len(text), len(text)),)):
         part = text[start:end]
-        if part.strip():
+        if stripped := part.strip():
             first = start + len(part) - len(part.lstrip())
-            spans.append((first, first + len(part.strip())))
+            yield first, first + len(stripped)
         start = behind
-    return spans
 
 
 def normal_form(text: str) -> str:

@@ -79,3 +79,10 @@ def test_both_bounds_are_rules_and_zero_is_a_bound():
 def test_a_batch_of_nothing_is_a_config_error():
     with pytest.raises(ConfigError, match="batch_size is 0"):
         ClipAssignment(batch_size=0)
+
+
+def test_beside_is_told_by_the_whole_document_though_only_its_beginning_is_compared():
+    page = Document(id="a", nodes=(TextNode(text="Word.\n" * (MAX_SENTENCES + 9)), ImageNode(url="1")))
+    row = [0.1] * (MAX_SENTENCES - 1) + [0.5]
+    found = ClipAssignment().assign(page, {1: stored(*row)})
+    assert found[1] == {"assigned_sentence": MAX_SENTENCES - 1, "assigned_score": 0.5, "assigned_beside": 0}

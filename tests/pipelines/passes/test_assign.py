@@ -12,6 +12,7 @@ from infimm_data.document import ImageNode
 from infimm_data.shards import read_index, read_manifest, read_sample
 from pipelines.build import build
 from pipelines.layout import Layout
+from pipelines.life import documents_of
 from pipelines.recipe import Step
 from pipelines.run import Run
 from tests.pipelines.made_source import MadeAssignment, make_recipe
@@ -95,3 +96,9 @@ def test_images_that_no_sentence_fits_are_dropped_and_counted(go):
     assert [len(document.images) for document in documents] == [0, 0]
     funnel = json.loads(Path(run.layout.report("funnel.json")).read_text())
     assert {line["reason"]: line["dropped"] for line in funnel["steps"] if line["dropped"]} == {"no_sentence_fits": 4}
+
+
+def test_the_life_of_an_image_tells_its_sentence(go):
+    run, _ = go()
+    (life,) = documents_of(run.layout, "https://a.example")
+    assert [image.scores["assigned_sentence"] for image in life.images] == [3, 1, 4]

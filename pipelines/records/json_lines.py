@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ MAX_ZIP_MEMBERS = 10_000
 _MEMBER_SUFFIXES = (".jsonl", ".json")
 _DAMAGED = (zlib.error, EOFError, zipfile.BadZipFile, gzip.BadGzipFile)
 _BOM = b"\xef\xbb\xbf"
+_LOCAL_HEADER = struct.Struct("<4s5H3I2H")  # of a zip member (APPNOTE.TXT 4.3.7)
 
 
 class _Steps(RawIOBase):
@@ -34,7 +36,7 @@ class _Steps(RawIOBase):
 
     def __init__(self, file: Any) -> None:
         """file: with `read1`, as gzip's and zip's have it, or a plain one."""
-        self._read = getattr(file, "read1", file.read)
+        self._read = file.read1 if hasattr(file, "read1") else file.read
 
     def readable(self) -> bool:
         """Say yes: a BufferedReader asks."""
@@ -51,7 +53,8 @@ def read_json_lines(item: WorkItem, max_bytes: int) -> Iterator[Record | Skipped
     """Yield the object of each line, blank ones aside; `not_json`, `record_too_large`, `damaged_record` as Skipped.
 
     max_bytes: of one line. What is behind the damage of a .gz or a zip member cannot be read: one Skipped says so.
-    Raises SourceError where a zip cannot be opened at all.
+    Of a zip
+    that was cut off its first member is read as far as it goes. Raises SourceError where it has none.
     """
     with open_file(item.path) as file:
         start = file.read(4)
@@ -63,6 +66,35 @@ def read_json_lines(item: WorkItem, max_bytes: int) -> Iterator[Record | Skipped
                 yield from _lines(inflated, item.name, max_bytes)
         else:
             yield from _lines(file, item.name, max_bytes)
+
+
+class _FirstMember:
+    """The first member of a zip that has lost its directory, inflated from its local header on."""
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        """file: the zip; name: for messages. Raises SourceError where no member can be read so."""
+        file.seek(0)
+        header = file.read(_LOCAL_HEADER.size)
+        _, _, flags, method, *_, name_size, extra_size = (
+            _LOCAL_HEADER.unpack(header) if len(header) == _LOCAL_HEADER.size else (0,) * 11
+        )
+        if method != zipfile.ZIP_DEFLATED or flags & 1:
+            found = "no directory, and a first member that is not deflated"
+            raise SourceError(f"{name}: cannot be read as a zip ({found}); is the download whole? Replace it.")
+        self.name = file.read(name_size).decode("utf-8", "replace")
+        file.seek(extra_size, 1)
+        self._file = file
+        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+
+    def read1(self, size: int) -> bytes:
+        """Return up to `size` bytes, none at the member's end; raises EOFError where the file ends before that."""
+        while not self._inflate.eof:
+            stored = self._inflate.unconsumed_tail or self._file.read(1 << 14)
+            if not stored:
+                raise EOFError("the zip ends in the middle")
+            if data := self._inflate.decompress(stored, size):
+                return data
+        return b""
 
 
 def inflated(items: Sequence[WorkItem]) -> list[WorkItem]:
@@ -89,8 +121,11 @@ def inflated(items: Sequence[WorkItem]) -> list[WorkItem]:
 def _zipped(file: BinaryIO, name: str, max_bytes: int) -> Iterator[Record | Skipped]:
     try:
         archive = zipfile.ZipFile(file)
-    except zipfile.BadZipFile as error:
-        raise SourceError(f"{name}: cannot be read as a zip ({error}); is the download whole? Replace it.") from None
+    except zipfile.BadZipFile:  # its directory stands at the end: most often the download was cut off
+        first = _FirstMember(file, name)
+        yield from _lines(first, f"{name}/{first.name}", max_bytes)
+        yield Skipped(reason="damaged_record", detail=f"{name}: no directory; members behind the first are lost")
+        return
     with archive:
         members = [one for one in archive.infolist() if _is_data(one.filename)]
         if not members or len(members) > MAX_ZIP_MEMBERS:

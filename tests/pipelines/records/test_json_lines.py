@@ -130,10 +130,34 @@ def test_an_encrypted_member_is_counted(read):
     assert read(bytes(data), "a.zip") == ["damaged_record", 9]
 
 
-@pytest.mark.parametrize("cut", [-1, -30, 60])
-def test_a_zip_that_was_cut_off_fails_in_one_line(read, cut):
+def test_a_zip_that_was_cut_off_gives_what_is_whole_and_says_so(read):
+    many = b"".join(b'{"n": %d, "x": "%d"}\n' % (n, n * 7919 % 10007) for n in range(3000))
+    whole = zipped(("a.jsonl", many), ("b.jsonl", LINES))
+    found = read(whole[: len(whole) // 2], "a.zip")
+    assert found[-2:] == ["damaged_record", "damaged_record"]
+    assert found[:-2] == list(range(len(found) - 2))
+    assert 1000 < len(found) < 2500
+    assert read(whole[:-1], "a.zip") == [*range(3000), "damaged_record"]  # only the directory is broken
+
+
+def test_the_records_of_a_cut_zip_keep_their_names(tmp_path):
+    whole = zipped(("m.jsonl", b'{"n": 1}\n'))
+    for data in (whole, whole[:-1]):
+        (tmp_path / "a.zip").write_bytes(data)
+        item = WorkItem(index=0, name="a.zip", path=str(tmp_path / "a.zip"), size_bytes=1)
+        found = next(read_json_lines(item, 100))
+        assert (found.dump, found.offset) == ("a.zip/m.jsonl", 0)
+
+
+@pytest.mark.parametrize("cut", [4, 29])
+def test_a_zip_without_a_whole_header_fails_in_one_line(read, cut):
     with pytest.raises(SourceError, match=r"a\.zip: cannot be read as a zip .*; is the download whole\? Replace it\."):
         read(zipped(("a.jsonl", LINES * 50))[:cut], "a.zip")
+
+
+def test_a_stored_member_without_directory_fails_in_one_line(read):
+    with pytest.raises(SourceError, match="a first member that is not deflated"):
+        read(zipped(("a.jsonl", LINES), compression=zipfile.ZIP_STORED)[:-30], "a.zip")
 
 
 def test_a_zip_without_data_fails_in_one_line(read):

@@ -6,6 +6,7 @@ from typing import Any
 
 from filters.c4_lines import C4Lines
 from filters.c4_page import C4Page
+from filters.clip_assignment import ClipAssignment
 from filters.clip_score import ClipScore
 from filters.exact_duplicate_text import ExactDuplicateText
 from filters.gopher_quality import GopherQuality
@@ -52,6 +53,7 @@ FILTERS: dict[str, type[Any]] = {
     "image_duplicate": ImageDuplicate,
     # images and their texts
     "clip_score": ClipScore,
+    "clip_assignment": ClipAssignment,
     # what the dump itself measured
     "stored_score": StoredScore,
 }

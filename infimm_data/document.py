@@ -66,8 +66,9 @@ class Origin:
     """Where a document comes from, exact enough to find it again.
 
     dump: name of the dump file relative to the recipe's source; offset: bytes from its start to the record
-    (in the file as stored, so compressed bytes for a .gz; -1 where the format has none); date: ISO 8601 in
-    UTC, or "" if unknown; licence: as the source states it, or "".
+    (in the file as stored, so compressed bytes for a .warc.gz; the row of a table; of lines and tar members in a
+    .gz or .zip the byte in what it inflates to; -1 where the format has none); date: ISO 8601 in UTC, or "" if
+    unknown; licence: as the source states it, or "".
     """
 
     dump: str = ""

@@ -46,7 +46,7 @@ _TURNS = {
 }  # EXIF 2.3, tag 0x0112: what turns the stored picture upright
 
 # What Pillow's decoders were seen to raise on damaged files: it documents OSError only.
-_DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError,
+DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError,
                   AttributeError, struct.error, MemoryError, Image.DecompressionBombError)  # fmt: skip
 
 
@@ -130,7 +130,7 @@ def _decode(header: Header, max_pixels: int, *, reduced: bool) -> Image.Image:
         image.load()
     except BadImage:
         raise
-    except _DECODE_ERRORS as error:
+    except DECODE_ERRORS as error:
         raise BadImage("image_truncated", f"it ends early or is damaged ({error})") from None
     return image
 

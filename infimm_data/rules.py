@@ -185,6 +185,25 @@ class ScoresPairs(Protocol):
         ...
 
 
+@runtime_checkable
+class AssignsImages(Protocol):
+    """A filter that scores pairs and from them tells which sentence each image of a document goes with.
+
+    order: "reading" leaves the images where the page has them, "assignment" puts each before its sentence when
+    documents are packed.
+    """
+
+    order: Literal["reading", "assignment"]
+
+    def assign(self, document: Document, scores: Mapping[int, bytes]) -> dict[int, dict[str, Measure]]:
+        """Return by position of the image node `assigned_sentence`, `assigned_score`, `assigned_beside`.
+
+        scores: what the scorer told of each image that is still wanted, under `similarities`. Images that no
+        sentence fits are left out. The sentences are those of `infimm_data.assignment.sentences_of`.
+        """
+        ...
+
+
 def within(
     measure: str,
     low: float | None,
@@ -215,8 +234,8 @@ def check_bounds(settings: Any) -> None:
 def measured_with(settings: Any) -> dict[str, Any]:
     """Return the settings of a filter that change what it measures: all fields but those its rules compare.
 
-    Bounds are named `min_*`, `max_*` or `keep*` (STYLE: bounds are inclusive); everything else (a model, an
-    n-gram length) shapes the measured value, so a change there measures again.
+    Bounds are named `min_*`, `max_*` or `keep*` (STYLE: bounds are inclusive), where images are put `order`;
+    everything else (a model, an n-gram length) shapes the measured value, so a change there measures again.
     """
-    bounds = ("min_", "max_", "keep")
+    bounds = ("min_", "max_", "keep", "order")
     return {f.name: getattr(settings, f.name) for f in fields(settings) if not f.name.startswith(bounds)}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import unicodedata
+from collections.abc import Iterator
 
 _WORD = re.compile(r"\w+(?:['’\-]\w+)*", re.UNICODE)
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f]")
@@ -35,7 +37,19 @@ def _split_unspaced(word: str) -> list[str]:
 
 def sentences(text: str) -> list[str]:
     """Return the sentences of `text`, stripped, without empty ones; a line break always ends one."""
-    return [part.strip() for part in _SENTENCE_END.split(text) if part.strip()]
+    return [text[start:end] for start, end in sentence_spans(text)]
+
+
+def sentence_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where the sentences of `text` stand in it, from (inclusive) and to (exclusive), as `sentences` cuts."""
+    start = 0
+    ends = (match.span() for match in _SENTENCE_END.finditer(text))
+    for end, behind in itertools.chain(ends, ((len(text), len(text)),)):
+        part = text[start:end]
+        if stripped := part.strip():
+            first = start + len(part) - len(part.lstrip())
+            yield first, first + len(stripped)
+        start = behind
 
 
 def normal_form(text: str) -> str:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from infimm_data.errors import ConfigError, did_you_mean
 from infimm_data.files import exists, file_system, read_bytes
-from infimm_data.rules import GroupsImages, ScoresPairs
+from infimm_data.rules import AssignsImages, GroupsImages, ScoresPairs
 from infimm_data.tables import read_table
 from pipelines.layout import Layout
 from pipelines.recipe import Recipe, Step
@@ -28,6 +28,12 @@ FETCHED_COLUMNS = (
     "offset",
 )  # fmt: skip
 """What the fetch pass stores per URL and rules may read; null where the image could not be fetched."""
+
+ASSIGNED_COLUMNS = ("assigned_sentence", "assigned_score", "assigned_beside")
+"""What the assign pass stores per image; null where no sentence fits."""
+
+AGREEMENT = "assignment_agreement"
+"""A measure of documents: the share of their assigned images that stand beside their sentence in reading order."""
 
 PURGED = "purged"
 """A measure of documents and images once anything was taken down: 1 where the URL is on the list, else 0."""
@@ -148,7 +154,7 @@ def load_facts(layout: Layout, items: Sequence[int], recipe: Recipe, measures: C
         image_item.append(np.full(found.num_rows, item))
         image_document.append(position.to_numpy().astype(np.int64) + offsets)
         offsets += table.num_rows
-    return Facts(
+    facts = Facts(
         documents=pa.concat_tables(documents, promote_options="permissive"),
         images=pa.concat_tables(images, promote_options="permissive"),
         document_item=np.concatenate(item_of).astype(np.int64),
@@ -156,6 +162,17 @@ def load_facts(layout: Layout, items: Sequence[int], recipe: Recipe, measures: C
         image_item=np.concatenate(image_item).astype(np.int64),
         image_document=np.concatenate(image_document).astype(np.int64),
     )
+    return _with_agreement(facts) if "assigned_beside" in facts.images.column_names else facts
+
+
+def _with_agreement(facts: Facts) -> Facts:
+    """Add to each document the share of its assigned images that stand beside their sentence; NaN without any."""
+    beside = np.asarray(facts.image_column("assigned_beside"), dtype=np.float64)
+    rows = np.flatnonzero(~np.isnan(beside))
+    owners, size = facts.image_document[rows], facts.num_documents
+    assigned = np.bincount(owners, minlength=size)
+    agreeing = np.bincount(owners, weights=beside[rows], minlength=size)
+    return facts.with_documents({AGREEMENT: np.where(assigned > 0, agreeing / np.maximum(assigned, 1), np.nan)})
 
 
 def purged_urls(layout: Layout) -> pa.Array | None:
@@ -190,8 +207,14 @@ def _images_of(layout: Layout, item: int, recipe: Recipe, measures: Collection[s
     for step in recipe.steps:
         path = layout.pair_scores(step.name, item)
         if isinstance(step.filter, ScoresPairs) and exists(path):
+            asked = [rule.measure for rule in step.filter.rules()]
             scores = _read_some(path, measures, keys=("id", "node"))
-            table = _join_scores(table, scores, [rule.measure for rule in step.filter.rules()])
+            table = _join_scores(table, scores, [name for name in asked if name not in ASSIGNED_COLUMNS])
+            if isinstance(step.filter, AssignsImages) and exists(layout.assigned(step.name, item)):
+                assigned = _read_some(layout.assigned(step.name, item), measures, keys=("id", "node"))
+                table = _join_scores(
+                    table, assigned, [name for name in ASSIGNED_COLUMNS if name in assigned.column_names]
+                )
     return table
 
 

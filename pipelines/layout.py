@@ -38,6 +38,10 @@ class Layout:
         """Scores of a model over image-text pairs of a work item; name: the step's config name."""
         return join(self.out, "scores", name, f"{item:05d}.parquet")
 
+    def assigned(self, name: str, item: int) -> str:
+        """Which sentence the images of a work item go with; name: the step's config name."""
+        return join(self.out, "scores", f"{name}.assigned", f"{item:05d}.parquet")
+
     def images(self, item: int) -> str:
         """What was fetched for a work item: one row per URL."""
         return join(self.out, "images", f"{item:05d}.parquet")

@@ -71,7 +71,12 @@ def wrong_direction(found: Import) -> str | None:
     for siblings in ("filters", "pipelines.sources"):
         names = (found.module.removeprefix(siblings + "."), found.target.removeprefix(siblings + ".").split(".")[0])
         both_inside = found.module.startswith(siblings + ".") and found.target.startswith(siblings + ".")
-        if both_inside and "." not in names[0] and names[0] != "table" and names[1] not in (names[0], "contract"):
+        if (
+            both_inside
+            and "." not in names[0]
+            and names[0] != "table"
+            and names[1] not in (names[0], "contract", "models")
+        ):
             return f"siblings in {siblings} may not import each other"
     return None
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import posixpath
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import fsspec
 
-from infimm_data.errors import ConfigError, SourceError
-from infimm_data.files import file_system, resolve
+from infimm_data.errors import SourceError
 from pipelines.archives.records import Damage, Record, read_records
+from pipelines.dump_files import list_dump_files
 
 SUFFIXES = (".warc", ".warc.gz", ".arc", ".arc.gz", ".wacz")
 MAX_ZIP_ENTRIES = 10_000
-_MAGIC_CHARACTERS = "*?["
 
 
 def list_files(path: str) -> list[tuple[str, str, int]]:
@@ -27,38 +25,7 @@ def list_files(path: str) -> list[tuple[str, str, int]]:
     an fsspec URL, or "package:" as `infimm_data.files.resolve` takes it. Names are relative to the folder or to
     the fixed part of the glob. Raises ConfigError where there is none.
     """
-    try:
-        filesystem, root = file_system(resolve(path))
-        found, base = _matches(filesystem, root)
-    except OSError as error:
-        raise ConfigError(f"web_archive path {path!r} cannot be listed: {error}. Check the path.") from None
-    if not found:
-        raise ConfigError(
-            f"web_archive path {path!r} holds no archive; expected files that end in {', '.join(SUFFIXES)}, "
-            "or a glob that matches some. Check the path."
-        )
-    files = []
-    for full, size in found.items():
-        name = posixpath.relpath(full, base) if base else posixpath.basename(full)
-        files.append((name, filesystem.unstrip_protocol(full) if "://" in path else full, size))
-    return sorted(files)
-
-
-def _matches(filesystem: Any, root: str) -> tuple[dict[str, int], str]:
-    if any(character in root for character in _MAGIC_CHARACTERS) and not filesystem.exists(root):
-        fixed = root[: min(root.find(character) for character in _MAGIC_CHARACTERS if character in root)]
-        found = filesystem.glob(root, detail=True)
-        return _sizes(found, lambda name: True), fixed.rpartition("/")[0]
-    if filesystem.isdir(root):
-        found = filesystem.find(root, detail=True)
-        return _sizes(found, lambda name: name.lower().endswith(SUFFIXES)), root.rstrip("/")
-    if filesystem.isfile(root):
-        return {root: int(filesystem.info(root)["size"] or 0)}, ""
-    return {}, ""
-
-
-def _sizes(found: dict[str, Any], wanted: Callable[[str], bool]) -> dict[str, int]:
-    return {name: int(info.get("size") or 0) for name, info in found.items() if info["type"] == "file" and wanted(name)}
+    return list_dump_files(path, SUFFIXES, kind="web_archive")
 
 
 @contextmanager

@@ -17,9 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from infimm_data.assignment import in_assigned_order
 from infimm_data.document import Document, ImageNode, Measure, Node, TextNode
 from infimm_data.errors import InfiMMError
 from infimm_data.files import file_system, join, remove
+from infimm_data.rules import AssignsImages
 from infimm_data.shards import (
     Sample,
     ShardInfo,
@@ -43,7 +45,10 @@ _OUR_FILE = re.compile(r"\d{5,}\.(tar|index\.parquet)")
 
 @dataclass(frozen=True, slots=True)
 class KeptImage:
-    """An image of a planned document: its node, its bytes in the image tar of the item, its measures."""
+    """An image of a planned document: its node, its bytes in the image tar of the item, its measures.
+
+    place: the sentence before which it goes, None where it stays in reading order.
+    """
 
     node: int
     offset: int
@@ -53,6 +58,7 @@ class KeptImage:
     width: int
     height: int
     scores: Mapping[str, Measure]
+    place: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,10 @@ def pack(run: Run, facts: Facts, decisions: Decisions) -> None:
     folder = run.layout.shards
     shards: list[ShardInfo | None] = []
     tasks = []
-    for number, plan in enumerate(shard_plans(facts, decisions, run.recipe.output.documents_per_shard)):
+    steps = run.recipe.steps
+    is_placed = any(isinstance(s.filter, AssignsImages) and s.filter.order == "assignment" for s in steps)
+    size = run.recipe.output.documents_per_shard
+    for number, plan in enumerate(shard_plans(facts, decisions, size, is_placed=is_placed)):
         print_ = pack_print(run, plan)
         shards.append(finished_shard(folder, number, fingerprint=print_))
         if shards[-1] is None:
@@ -113,24 +122,33 @@ def _remove_surplus(folder: str, keep: int) -> None:
             fs.rm_file(path)
 
 
-def shard_plans(facts: Facts, decisions: Decisions, documents_per_shard: int) -> Iterator[list[KeptDocument]]:
-    """Yield what goes into each shard, in dump order; shards are of equal size but the last."""
+def shard_plans(
+    facts: Facts, decisions: Decisions, documents_per_shard: int, *, is_placed: bool = False
+) -> Iterator[list[KeptDocument]]:
+    """Yield what goes into each shard, in dump order; shards are of equal size but the last.
+
+    is_placed: whether images go before the sentence that was assigned to them.
+    """
     kept = np.flatnonzero(decisions.documents.kept)
     images = np.flatnonzero(decisions.images.kept)
     owners = facts.image_document[images]  # ascending, as the images stand in the order of their documents
     for start in range(0, len(kept), documents_per_shard):
         here = kept[start : start + documents_per_shard]
         first, last = np.searchsorted(owners, [here[0], here[-1] + 1])
-        yield _plan(facts, here, images[first:last])
+        yield _plan(facts, here, images[first:last], is_placed)
 
 
-def _plan(facts: Facts, documents: npt.NDArray[np.int64], images: npt.NDArray[np.int64]) -> list[KeptDocument]:
+def _plan(
+    facts: Facts, documents: npt.NDArray[np.int64], images: npt.NDArray[np.int64], is_placed: bool
+) -> list[KeptDocument]:
     """Return the plan of one shard from the rows of its documents and images."""
     extra = [name for name in facts.images.column_names if name not in ("id", "node", "url", *FETCHED_COLUMNS)]
     of_document: dict[int, list[KeptImage]] = {}
     for row, data in zip(images, facts.images.take(pa.array(images)).to_pylist(), strict=True):
-        fields = {name: data[name] for name in KeptImage.__slots__ if name != "scores"}
-        image = KeptImage(**fields, scores=_measured({name: data[name] for name in extra}))
+        fields = {name: data[name] for name in KeptImage.__slots__ if name not in ("scores", "place")}
+        scores = _measured({name: data[name] for name in extra})
+        place = scores.get("assigned_sentence") if is_placed else None
+        image = KeptImage(**fields, scores=scores, place=None if place is None else int(place))
         of_document.setdefault(int(facts.image_document[row]), []).append(image)
     plan = []
     for row, data in zip(documents, facts.documents.take(pa.array(documents)).to_pylist(), strict=True):
@@ -177,11 +195,15 @@ def _read(tar: IO[bytes], image: KeptImage, item: int) -> bytes:
 
 
 def make_sample(kept: KeptDocument, document: Document, images: Sequence[bytes]) -> Sample:
-    """Return the sample of a kept document: dropped images gone, the texts around them joined."""
+    """Return the sample of a kept document: dropped images gone, the texts around them joined.
+
+    Images with a place stand before that sentence, whatever the reading order.
+    """
     by_node = {image.node: (image, data) for image, data in zip(kept.images, images, strict=True)}
     nodes: list[Node] = []
     files: dict[str, bytes] = {}
-    for position, node in enumerate(document.nodes):
+    places = {image.node: image.place for image in kept.images if image.place is not None}
+    for position, node in in_assigned_order(document, places) if places else enumerate(document.nodes):
         if isinstance(node, TextNode):
             _add_text(nodes, node)
         elif position in by_node:

@@ -13,10 +13,11 @@ import numpy as np
 
 from infimm_data.document import Document, Measure
 from infimm_data.files import file_system
-from infimm_data.rules import GroupsImages, Mask, Scorer, ScoresPairs, measured_with
+from infimm_data.rules import AssignsImages, GroupsImages, Mask, Scorer, ScoresPairs, measured_with
 from infimm_data.tables import fingerprint, measures_table, read_documents, read_metadata, read_table, write_table
 from pipelines.facts import Facts
 from pipelines.layout import Layout
+from pipelines.passes.assign import assign
 from pipelines.passes.decide import decide
 from pipelines.passes.fetch import fetch_print, read_image
 from pipelines.passes.group import gather, group_images, write_image_groups
@@ -41,7 +42,11 @@ def score(run: Run) -> Facts:
             grouped |= columns
             facts = facts.with_images(columns)
         if isinstance(step.filter, ScoresPairs):
-            if _score_pairs(run, facts, step, step.filter, _live(facts, run.recipe.steps[:number])):
+            live = _live(facts, run.recipe.steps[:number])
+            has_failed = _score_pairs(run, facts, step, step.filter, live)
+            if not has_failed and isinstance(step.filter, AssignsImages):
+                has_failed = assign(run, facts, step, step.filter, live)
+            if has_failed:
                 return score(run) if run.items else facts  # items left the run: group and gather without them
             facts = gather(run).with_images(grouped)
     return facts

@@ -3,6 +3,20 @@
 from __future__ import annotations
 
 from pipelines.sources.contract import Source
+from pipelines.sources.mint1t import Mint1t
+from pipelines.sources.mmc4 import Mmc4
+from pipelines.sources.obelics import Obelics
+from pipelines.sources.omnicorpus import OmniCorpus
+from pipelines.sources.openflamingo import OpenFlamingo
 from pipelines.sources.web_archive import WebArchive
+from pipelines.sources.webmath import WebMath
 
-SOURCES: dict[str, type[Source]] = {"web_archive": WebArchive}
+SOURCES: dict[str, type[Source]] = {
+    "web_archive": WebArchive,
+    "mmc4": Mmc4,
+    "obelics": Obelics,
+    "omnicorpus": OmniCorpus,
+    "mint1t": Mint1t,
+    "openflamingo": OpenFlamingo,
+    "webmath": WebMath,
+}

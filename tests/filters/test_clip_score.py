@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from filters.clip_assignment import ClipAssignment
 from filters.clip_score import NEARBY_SENTENCES, TEXT_CHARACTERS, ClipScore
 from infimm_data.document import Document, ImageNode, TextNode
 from infimm_data.errors import ConfigError
@@ -109,8 +110,8 @@ def test_nothing_but_broken_images_is_no_error(scorer: Any) -> None:
 
 def test_a_text_shared_by_images_is_embedded_once(scorer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    embed = scorer.model.encode_text
-    monkeypatch.setattr(scorer.model, "encode_text", lambda t, **kw: (seen.append(len(t)), embed(t, **kw))[1])
+    embed = scorer.clip.model.encode_text
+    monkeypatch.setattr(scorer.clip.model, "encode_text", lambda t, **kw: (seen.append(len(t)), embed(t, **kw))[1])
     scorer.score(IMAGES[:3], [("a", "b"), ("b", "c"), ("c", "a")])
     assert sum(seen) == 3
 
@@ -218,3 +219,16 @@ def test_no_threshold_keeps_all_and_zero_is_one() -> None:
 def test_a_batch_of_nothing_is_a_config_error() -> None:
     with pytest.raises(ConfigError, match="batch_size is 0"):
         ClipScore(batch_size=0)
+
+
+def test_the_assignment_reads_the_same_cosines(folder: Path, scorer: Any) -> None:
+    found = (
+        ClipAssignment(model=f"local-dir:{folder}", batch_size=4)
+        .load("cpu")
+        .score([*IMAGES, b"broken"], [*TEXTS, ("a",)])
+    )
+    expected = scorer.score(IMAGES, TEXTS)
+    assert [one["sentence_score"] for one in found[:-1]] == [one["clip_score"] for one in expected]
+    best = [int(np.frombuffer(one["similarities"], dtype="<f4").argmax()) for one in found[:-1]]
+    assert best == [one["clip_best_text"] for one in expected]
+    assert found[-1] == {"sentence_score": None, "similarities": None}

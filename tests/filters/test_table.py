@@ -14,6 +14,7 @@ from infimm_data.document import Document, ImageNode, TextNode
 from infimm_data.errors import ConfigError
 from infimm_data.rules import (
     DUMP_PREFIX,
+    AssignsImages,
     AtLeast,
     AtMost,
     EditsDocument,
@@ -76,7 +77,9 @@ def measured_keys(filter_: Any) -> set[str]:
         keys |= set(filter_.measure(DOCUMENTS["a page"]))
     if isinstance(filter_, MeasuresImageNode):
         keys |= set(filter_.measure_node(IMAGE))
-    if isinstance(filter_, ScoresPairs):
+    if isinstance(filter_, AssignsImages):
+        keys |= {"sentence_score", "assigned_sentence", "assigned_score", "assigned_beside"}
+    elif isinstance(filter_, ScoresPairs):
         keys |= {"clip_score", "clip_best_text"}
     return keys
 

@@ -19,6 +19,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
+from filters.clip_assignment import ClipAssignment
 from filters.exact_duplicate_text import ExactDuplicateText
 from filters.image_count import ImageCount
 from filters.image_duplicate import ImageDuplicate
@@ -107,6 +108,22 @@ class Brightness:
 
     def rules(self) -> tuple[Rule, ...]:
         return () if self.min_brightness is None else (AtLeast("brightness", self.min_brightness, "image_dark"),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeAssignment(ClipAssignment):
+    """Assigns by made similarities: a number in an image's name names the sentence that it fits best."""
+
+    def load(self, device: str) -> MadeAssignment:
+        return self
+
+    def score(self, images: Sequence[bytes], texts: Sequence[Sequence[str]]) -> list[Mapping[str, object]]:
+        found = []
+        for data, own in zip(images, texts, strict=True):
+            wide = Image.open(io.BytesIO(data)).width
+            row = np.array([0.9 if f"side {wide}" in text else 0.1 for text in own], dtype="<f4")
+            found.append({"sentence_score": float(row.max(initial=0)), "similarities": row.tobytes() if own else None})
+        return found
 
 
 STEPS = (

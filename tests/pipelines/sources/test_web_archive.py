@@ -359,7 +359,7 @@ def test_an_fsspec_url_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["", "missing.warc", "*.warc.gz"])
 def test_an_empty_dump_is_a_config_error(tmp_path: Path, path: str) -> None:
-    with pytest.raises(ConfigError, match="holds no archive"):
+    with pytest.raises(ConfigError, match="holds no such file"):
         WebArchive(path=f"{tmp_path}/{path}").work_items()
 
 

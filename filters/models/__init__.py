@@ -1,0 +1,1 @@
+"""Models that several filters ask, loaded once per worker."""

@@ -1,0 +1,143 @@
+"""MINT-1T (Awadalla et al. 2024): PDF documents in tars, their pictures in TIFF files; HTML documents in tables."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from infimm_data.document import Document, ImageNode, Measure
+from infimm_data.tiff import png_frames
+from pipelines.interleaved.lists import (
+    BrokenImage,
+    as_list,
+    as_mapping,
+    as_number,
+    document_of,
+    image_node,
+    interleave,
+    numbers,
+)
+from pipelines.preview import sampled
+from pipelines.records.files import Record, list_items
+from pipelines.records.rows import preview_rows, read_rows
+from pipelines.records.tar_members import SUFFIXES as TAR_SUFFIXES
+from pipelines.records.tar_members import read_members
+from pipelines.sources.contract import Preview, Skipped, WorkItem
+
+SUFFIXES = (*TAR_SUFFIXES, ".parquet")
+COLUMNS = ("texts", "images", "image_metadata", "metadata", "url")
+_FRAME = re.compile(r"member:(?P<key>.+)\.tiff?#(?P<frame>\d{1,9})", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mint1t:
+    """path: .tar files (KEY.json beside KEY.tiff) or .parquet files: one, a folder or a glob, local or fsspec URL.
+
+    In a tar the k-th entry of `images` that is no null is the k-th frame of the TIFF, and becomes a PNG with the
+    same pixels; an entry that is an http URL (HTML documents) is fetched instead. max_record_bytes: of a JSON
+    member; max_tiff_bytes: of a TIFF; max_image_pixels: of one frame; max_frames: of one document, further images
+    are lost (the set itself stops at 50 pages and 30 images of a page).
+
+    Document measures: the set's n-gram and word counts and the probability of its language.
+    """
+
+    path: str
+    max_record_bytes: int = 50_000_000
+    max_tiff_bytes: int = 500_000_000
+    max_image_pixels: int = 100_000_000
+    max_frames: int = 1_000
+
+    def work_items(self) -> list[WorkItem]:
+        """List the files, sorted by name; raises ConfigError where there is none."""
+        return list_items(self.path, SUFFIXES, "mint1t")
+
+    def read(self, item: WorkItem) -> Iterator[Document | Skipped]:
+        """Yield a document per JSON member or row; raises SourceError where the file is no tar and no table."""
+        for key, record in self._records(item):
+            if isinstance(record, Skipped):
+                yield record
+                continue
+            nodes = self._nodes(key, record)
+            yield from document_of(record, nodes, url=record.data.get("url"), measures=_measures(record.data))
+
+    def images(self, item: WorkItem, urls: Collection[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield the frames as PNG by their nodes' URLs; b"", no image, for one that is missing or cannot be read."""
+        wanted: dict[str, dict[int, str]] = defaultdict(dict)
+        for url in urls:
+            if (match := _FRAME.fullmatch(url)) is not None:
+                wanted[match["key"]][int(match["frame"])] = url
+        if wanted:
+            tiffs = read_members(item, lambda key, suffix: _is_tiff(suffix) and key in wanted, self.max_tiff_bytes)
+            for member in tiffs:
+                if not isinstance(member, Skipped) and (frames := wanted.pop(member.key, None)) is not None:
+                    for frame, png in png_frames(member.data, frames, max_pixels=self.max_image_pixels):
+                        yield frames[frame], png
+        for frames in wanted.values():  # no TIFF, or none that could be read
+            yield from ((url, b"") for url in frames.values())
+
+    def preview(self, items: Sequence[WorkItem]) -> Preview:
+        """Tell rows and columns from the footers of Parquet files; sample tars."""
+        return preview_rows(self, items) if items and items[0].name.endswith(".parquet") else sampled(self, items)
+
+    def _records(self, item: WorkItem) -> Iterator[tuple[str, Record | Skipped]]:
+        if not item.name.lower().endswith(TAR_SUFFIXES):
+            for row in read_rows(item, "train", COLUMNS, ("texts", "images"), self.max_record_bytes):
+                yield "", row
+            return
+        for member in read_members(item, lambda key, suffix: suffix == "json", self.max_record_bytes):
+            if isinstance(member, Skipped):
+                yield "", member
+                continue
+            try:
+                data = json.loads(member.data)
+                problem = "" if isinstance(data, dict) else f"{type(data).__name__}, expected an object"
+            except (ValueError, RecursionError) as error:
+                data, problem = {}, str(error)
+            if problem:
+                detail = f"{member.key}.json: {problem}"
+                yield "", Skipped(reason="not_json", offset=member.offset, detail=detail)
+            else:
+                yield member.key, Record(item.name, member.offset, data)
+
+    def _nodes(self, key: str, record: Record) -> Iterator[Any]:
+        texts, entries = as_list(record.data, "texts"), as_list(record.data, "images")
+        details = record.data.get("image_metadata")
+        found = [as_mapping(one) for one in details] if isinstance(details, list) else []
+        images: list[ImageNode | BrokenImage | None] = []
+        frame = 0
+        for number, entry in enumerate(entries):
+            if entry is None:
+                images.append(None)
+                continue
+            known = found[frame] if frame < len(found) else {}
+            images.append(self._image(key, number, entry, frame, known))
+            frame += 1
+        yield from interleave(texts, images)
+
+    def _image(
+        self, key: str, number: int, entry: Any, frame: int, known: Mapping[str, Any]
+    ) -> ImageNode | BrokenImage | None:
+        if isinstance(entry, str) and not entry.lower().startswith(("http://", "https://")):
+            if not key:
+                return BrokenImage(number, "it names a frame, but the row has no TIFF beside it")
+            if frame >= self.max_frames:
+                return BrokenImage(number, f"frame {frame}; at most {self.max_frames} are read of a document")
+            entry = f"member:{key}.tiff#{frame}"
+        size = {"width": known.get("width"), "height": known.get("height")}
+        return image_node(entry, number, scores=numbers(known, ("page",)) if known else {}, **size)
+
+
+def _is_tiff(suffix: str) -> bool:
+    return suffix in ("tiff", "tif")
+
+
+def _measures(data: Mapping[str, Any]) -> dict[str, Measure]:
+    """Return the counts of a record; `language_id_whole_page_fasttext` is {language: probability}."""
+    languages = as_mapping(data.get("language_id_whole_page_fasttext"))
+    sure = [number for found in languages.values() if (number := as_number(found)) is not None]
+    counts = numbers(data, ("bff_contained_ngram_count_before_dedupe", "previous_word_count"))
+    return {**counts, "language_prob": max(sure, default=None)}

@@ -10,7 +10,7 @@ from rich.console import Console
 from infimm_data.errors import ConfigError
 from pipelines.build import Pass, build
 from pipelines.executor import Cluster
-from pipelines.fetcher import ConnectTo
+from pipelines.http_session import ConnectTo
 from pipelines.layout import Layout
 from pipelines.preview import preview
 from pipelines.recipe import Recipe, load_recipe

@@ -13,6 +13,8 @@ import socket
 import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -156,6 +158,17 @@ def opted_out(tags: Sequence[str]) -> bool:
     """Say whether values of X-Robots-Tag (or of a robots meta element) refuse this use; a leading agent is ignored."""
     directives = {part.rpartition(":")[2].strip().lower() for tag in tags for part in tag.split(",")}
     return bool(directives & OPT_OUT)
+
+
+def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Return the seconds that a Retry-After header asks to wait (RFC 9110, 10.2.3), or None where none is usable."""
+    value = headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
+    except (ValueError, TypeError):  # TypeError: a date without a zone
+        return None
 
 
 _FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (

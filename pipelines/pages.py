@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 
 from infimm_data.document import Document, new_document
@@ -17,6 +17,7 @@ from pipelines.archives.http_message import (
 from pipelines.archives.images import holds_image
 from pipelines.archives.records import Damage, Record
 from pipelines.extract import extract_html
+from pipelines.html_images import decode_data_uri
 from pipelines.html_limits import parsing_hazard
 from pipelines.sources.contract import Skipped
 
@@ -107,3 +108,10 @@ def _is_html(message: HttpMessage, body: bytes) -> bool:
     if message.media_type in _HTML_TYPES:
         return True
     return body[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_HTML_STARTS)
+
+
+def inline_images(urls: Collection[str], max_bytes: int) -> Iterator[tuple[str, bytes]]:
+    """Yield (URL, image file) for the `data:` URIs among `urls` that are images of at most `max_bytes`."""
+    for url in urls:
+        if url[:5].lower() == "data:" and (data := decode_data_uri(url, max_bytes)) is not None:
+            yield url, data

@@ -9,32 +9,35 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-import fsspec
-
 from infimm_data.errors import ConfigError, SourceError
-from infimm_data.files import file_system, resolve
+from infimm_data.files import resolve
 from pipelines.archives.records import Damage, Record, read_records
+from pipelines.archives.remote import HTTP, READ_ERRORS, archive_file_system
 
 SUFFIXES = (".warc", ".warc.gz", ".arc", ".arc.gz", ".wacz")
 MAX_ZIP_ENTRIES = 10_000
 _MAGIC_CHARACTERS = "*?["
 
 
-def list_files(path: str) -> list[tuple[str, str, int]]:
+def list_files(
+    path: str, *, kind: str = "web_archive", suffixes: tuple[str, ...] = SUFFIXES
+) -> list[tuple[str, str, int]]:
     """Return (name, path, size in bytes) of every archive at `path`, sorted by name.
+
+    kind: of the source, for messages; suffixes: of the files that a folder is searched for.
 
     path: a file (any suffix), a folder (searched with its subfolders for the usual suffixes), or a glob; local,
     an fsspec URL, or "package:" as `infimm_data.files.resolve` takes it. Names are relative to the folder or to
     the fixed part of the glob. Raises ConfigError where there is none.
     """
     try:
-        filesystem, root = file_system(resolve(path))
-        found, base = _matches(filesystem, root)
-    except OSError as error:
-        raise ConfigError(f"web_archive path {path!r} cannot be listed: {error}. Check the path.") from None
+        filesystem, root = archive_file_system(resolve(path))
+        found, base = _matches(filesystem, root, suffixes)
+    except READ_ERRORS as error:
+        raise ConfigError(f"{kind} path {path!r} cannot be listed: {error}. Check the path.") from None
     if not found:
         raise ConfigError(
-            f"web_archive path {path!r} holds no archive; expected files that end in {', '.join(SUFFIXES)}, "
+            f"{kind} path {path!r} holds no archive; expected files that end in {', '.join(suffixes)}, "
             "or a glob that matches some. Check the path."
         )
     files = []
@@ -44,15 +47,21 @@ def list_files(path: str) -> list[tuple[str, str, int]]:
     return sorted(files)
 
 
-def _matches(filesystem: Any, root: str) -> tuple[dict[str, int], str]:
+def is_safe_name(name: str) -> bool:
+    """Say whether a file name that a listing gives leads below its base: relative, no "..", no protocol."""
+    return bool(name) and not name.startswith("/") and not {":", "\\"} & set(name) and ".." not in name.split("/")
+
+
+def _matches(filesystem: Any, root: str, suffixes: tuple[str, ...]) -> tuple[dict[str, int], str]:
     if any(character in root for character in _MAGIC_CHARACTERS) and not filesystem.exists(root):
         fixed = root[: min(root.find(character) for character in _MAGIC_CHARACTERS if character in root)]
         found = filesystem.glob(root, detail=True)
         return _sizes(found, lambda name: True), fixed.rpartition("/")[0]
-    if filesystem.isdir(root):
+    is_file_by_name = root.startswith(HTTP) and root.lower().endswith(suffixes)  # there, asking reads the whole file
+    if not is_file_by_name and filesystem.isdir(root):
         found = filesystem.find(root, detail=True)
-        return _sizes(found, lambda name: name.lower().endswith(SUFFIXES)), root.rstrip("/")
-    if filesystem.isfile(root):
+        return _sizes(found, lambda name: name.lower().endswith(suffixes)), root.rstrip("/")
+    if is_file_by_name or filesystem.isfile(root):
         return {root: int(filesystem.info(root)["size"] or 0)}, ""
     return {}, ""
 
@@ -65,11 +74,13 @@ def _sizes(found: dict[str, Any], wanted: Callable[[str], bool]) -> dict[str, in
 def open_archive(path: str) -> Iterator[BinaryIO]:
     """Open an archive file; raises SourceError where it is not there or may not be read."""
     try:
-        with fsspec.open(path, "rb") as file:
+        filesystem, inside = archive_file_system(path)
+        with filesystem.open(inside, "rb") as file:
             yield file
-    except OSError as error:
+    except READ_ERRORS as error:
+        problem = error.__cause__ or error  # fsspec wraps what HTTP answered
         raise SourceError(
-            f"{path}: cannot be read ({error}); expected an archive file. Check path and access."
+            f"{path}: cannot be read ({problem}); expected an archive file. Check path and access."
         ) from None
 
 

@@ -66,12 +66,13 @@ def show_work_items(recipe: Recipe, console: Console) -> None:
     """Print what a build would read and do, without doing it: work items, columns, an estimate of what they hold."""
     items = recipe.source.work_items()
     for item in items[:SHOWN_ITEMS]:
-        say(console, f"{item.index:>5}  {item.size_bytes / 1e6:>10.2f} MB  {item.name}")
+        size = f"{item.size_bytes / 1e6:.2f} MB" if item.size_bytes else "? MB"
+        say(console, f"{item.index:>5}  {size:>13}  {item.name}")
     if len(items) > SHOWN_ITEMS:
         say(console, f"  ...  and {len(items) - SHOWN_ITEMS} more")
-    total = sum(item.size_bytes for item in items)
     steps = " -> ".join(step.name for step in recipe.steps)
     found = preview(recipe.source, items)
+    total = sum(item.size_bytes for item in items) if found.size_bytes is None else found.size_bytes
     if found.columns:
         say(console, f"columns: {', '.join(found.columns)}")
     say(console, f"{len(items)} work items, {total / 1e6:.2f} MB; steps: {steps or 'none'}")

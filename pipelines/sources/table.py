@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from pipelines.sources.common_crawl import CommonCrawl
+from pipelines.sources.common_crawl_index import CommonCrawlIndex
 from pipelines.sources.contract import Source
 from pipelines.sources.web_archive import WebArchive
 
-SOURCES: dict[str, type[Source]] = {"web_archive": WebArchive}
+SOURCES: dict[str, type[Source]] = {
+    "common_crawl": CommonCrawl,
+    "common_crawl_index": CommonCrawlIndex,
+    "web_archive": WebArchive,
+}

@@ -10,8 +10,7 @@ from typing import BinaryIO
 from infimm_data.document import Document
 from pipelines.archives.files import list_files, open_archive, read_archive
 from pipelines.archives.images import archive_images, image_index
-from pipelines.html_images import decode_data_uri
-from pipelines.pages import PageReader
+from pipelines.pages import PageReader, inline_images
 from pipelines.sources.contract import Skipped, WorkItem
 
 
@@ -59,10 +58,7 @@ class WebArchive:
         A URL is looked up exactly, then by `pipelines.archives.urls.url_key` (http and https, fragment,
         percent-encoding and default port are not told apart), through redirects and revisit records.
         """
-        in_page = [url for url in urls if url[:5].lower() == "data:"]
-        for url in in_page:
-            if (data := decode_data_uri(url, self.max_image_bytes)) is not None:
-                yield url, data
+        yield from inline_images(urls, self.max_image_bytes)
         stored = [url for url in urls if url[:5].lower() != "data:"]
         if not stored:
             return

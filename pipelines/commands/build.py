@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -12,14 +14,17 @@ from pipelines.build import Pass, build
 from pipelines.executor import Cluster
 from pipelines.http_session import ConnectTo
 from pipelines.layout import Layout
+from pipelines.passes.crawl import outcomes
 from pipelines.preview import preview
 from pipelines.recipe import Recipe, load_recipe
 from pipelines.report import funnel_or_none, say, show_funnel
 from pipelines.run import Run
 from pipelines.sources.contract import Preview
+from pipelines.sources.live_crawl import LiveCrawl
 
 PASSES: dict[str, tuple[Pass, str]] = {
     "build": ("pack", "build shards from a dump: all passes, finished work is not done again"),
+    "crawl": ("crawl", "fetch the pages of a live_crawl recipe into WARC files below OUT/crawl"),
     "dedup": ("dedup", "run the passes up to the groups of near-identical documents"),
     "fetch": ("fetch", "run the passes up to the images"),
     "score": ("score", "run the passes up to the model scores"),
@@ -55,9 +60,13 @@ def run_passes(arguments: argparse.Namespace, console: Console) -> bool:
     if arguments.dry_run:
         show_work_items(recipe, console)
         return True
+    if arguments.until == "crawl" and not isinstance(recipe.source, LiveCrawl):
+        raise ConfigError(f"{arguments.recipe}: the source is '{recipe.source_kind}'; expected kind: live_crawl")
     with Cluster(address=arguments.ray, workers=arguments.workers) as cluster:
         run = Run(recipe, Layout(arguments.out), cluster, connect_to)
         build(run, arguments.until)
+    if isinstance(recipe.source, LiveCrawl):
+        show_crawl(outcomes(run.layout, recipe.source.parts), console)
     show_result(run, console)
     return not run.failed
 
@@ -88,6 +97,13 @@ def _estimate(found: Preview) -> str:
         hours = found.seconds / 3600
         numbers.append(f"{f'{hours:,.1f} h' if hours >= 1 else f'{found.seconds:.1f} s'} to extract on one core")
     return ", ".join(numbers)
+
+
+def show_crawl(found: Mapping[str, Counter[str]], console: Console) -> None:
+    """Print how the visits of a live crawl came out."""
+    for kind, counts in sorted(found.items()):
+        listed = ", ".join(f"{number} {outcome}" for outcome, number in counts.most_common())
+        say(console, f"crawled {kind}s: {listed}")
 
 
 def show_result(run: Run, console: Console) -> None:

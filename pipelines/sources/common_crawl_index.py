@@ -8,11 +8,12 @@ from typing import ClassVar
 
 from infimm_data.document import Document
 from infimm_data.errors import ConfigError, SourceError
-from pipelines.archives.captures import SUFFIXES, BadRow, Capture, count_rows, read_captures, table_columns
+from pipelines.archives.captures import BadRow, Capture, read_captures
 from pipelines.archives.files import list_files
 from pipelines.archives.ranges import read_ranges
 from pipelines.pages import PageReader, inline_images
 from pipelines.preview import sampled
+from pipelines.rows import SUFFIXES, count_rows, table_columns
 from pipelines.sources.contract import Preview, Skipped, WorkItem
 
 

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from infimm_data.errors import SourceError
-from pipelines.archives.captures import BadRow, Capture, count_rows, read_captures, table_columns
+from pipelines.archives.captures import BadRow, Capture, read_captures
+from pipelines.rows import count_rows, table_columns
 
 ROWS = [("w/a.warc.gz", 10 * n, 5 + n, f"https://a.example/{n}") for n in range(7)]
 CAPTURES = [Capture(*row) for row in ROWS]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+
+from tests.site_server import Served
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -18,7 +20,7 @@ class _Answer(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self):
-        store = self.server.store
+        store = self.server.web
         asked = self.headers.get("Range", "")
         with store.lock:
             store.requests.append((self.command, self.path, asked))
@@ -53,8 +55,10 @@ class _Answer(BaseHTTPRequestHandler):
             self.close_connection = True
 
 
-class ArchiveServer:
+class ArchiveServer(Served):
     """Serves a folder. busy: requests to answer with 503; cut: range answers that break off; requests: all so far."""
+
+    handler = _Answer
 
     def __init__(self, folder: Path):
         self.folder, self.lock, self.requests = folder, threading.Lock(), []
@@ -64,17 +68,4 @@ class ArchiveServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/"
-
-    def __enter__(self):
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Answer)
-        self._server.daemon_threads = True
-        self._server.store = self
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        return f"http://127.0.0.1:{self.address[1]}/"

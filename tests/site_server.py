@@ -49,8 +49,29 @@ class _Server(ThreadingHTTPServer):
         pass
 
 
-class Sites:
+class Served:
+    """Answers with a handler, which finds this object as `self.server.web`, from `with` to its end."""
+
+    handler: type[BaseHTTPRequestHandler]
+
+    def __enter__(self):
+        self._server = _Server(("127.0.0.1", 0), self.handler)
+        self._server.web = self
+        self.address = ("127.0.0.1", self._server.server_address[1])
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class Sites(Served):
     """pages: HOST/PATH -> answers in turn, the last one for ever; log: (time, HOST/PATH) of every request."""
+
+    handler = _Handler
 
     def __init__(self):
         self.lock, self.log, self.pages, self.under_way, self.most_at_once = threading.Lock(), [], {}, {}, 0
@@ -67,16 +88,3 @@ class Sites:
 
     def connect_to(self, *hosts):
         return dict.fromkeys(hosts, self.address)
-
-    def __enter__(self):
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.web = self
-        self.address = ("127.0.0.1", self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()

@@ -97,7 +97,7 @@ class PartArchive:
             pieces += answer
         pieces.append(_metadata(kind, url, outcome, len(exchanges)))
         _write(file, b"".join(pieces))
-        self._note(kind, url, outcome)
+        self._note(_key(kind, url), kind, outcome)
         if file.tell() >= self.segment_bytes:
             self.close()
 
@@ -124,8 +124,8 @@ class PartArchive:
             _write(self._file, _record("warcinfo", block, _now(), WARC_FIELDS, fields))
         return self._file
 
-    def _note(self, kind: str, url: str, outcome: str) -> None:
-        self._done.add(_key(kind, url))
+    def _note(self, key: bytes, kind: str, outcome: str) -> None:
+        self._done.add(key)
         self.counts[kind, outcome] += 1
 
     def _scan(self, path: Path) -> int:
@@ -151,10 +151,14 @@ class PartArchive:
 
     def _note_visit(self, record: Record, answer: Stored | None) -> None:
         said = parse_header_lines(record.block.split(b"\n"))
-        kind, url = said.get("kind", ""), record.url
-        self._note(kind, url, said.get("outcome", ""))
+        kind = said.get("kind", "")
+        try:
+            key = bytes.fromhex(said.get("visit", ""))
+        except ValueError:
+            key = _key(kind, record.url)
+        self._note(key, kind, said.get("outcome", ""))
         if kind in _STORED and answer is not None:
-            self._stored[kind, url] = answer
+            self._stored[kind, record.url] = answer
 
 
 def _write(file: io.FileIO, data: bytes) -> None:
@@ -179,7 +183,9 @@ def _records(exchange: Exchange, *, keeps_response: bool) -> list[bytes]:
 
 
 def _metadata(kind: str, url: str, outcome: str, num_hops: int) -> bytes:
-    block = warc_fields((("kind", kind), ("outcome", outcome), ("hops", str(num_hops))))
+    # The key names the URL as it was given: a header line cannot hold every URL that a list may.
+    fields = (("kind", kind), ("outcome", outcome), ("hops", str(num_hops)), ("visit", _key(kind, url).hex()))
+    block = warc_fields(fields)
     return _record("metadata", block, _now(), WARC_FIELDS, (("WARC-Target-URI", url),))
 
 

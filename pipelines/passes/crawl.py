@@ -47,6 +47,10 @@ def crawl(run: Run) -> None:
             todo.append((item, (source, item, run.layout, run.recipe.fetch, run.connect_to, print_)))
     run.go("crawl", crawl_item, todo)
     if run.items:
+        if not any(Path(run.layout.crawl).glob("*.warc.gz")):
+            raise ConfigError(
+                f"{run.recipe.path}: the lists and sitemaps of the crawl hold no URL; nothing was asked for"
+            )
         archives = WebArchive(path=run.layout.crawl, **{name: getattr(source, name) for name in _ARCHIVE_FIELDS})
         run.recipe = dataclasses.replace(run.recipe, source=archives)
         run.items = archives.work_items()

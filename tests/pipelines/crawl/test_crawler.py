@@ -83,7 +83,8 @@ def test_a_page_is_kept_with_its_request_and_how_it_came_out(web, tmp_path):
     assert [kind for kind, _, _ in found] == kinds
     assert found[4][2].startswith(b"GET /1 HTTP/1.1\r\nHost: a.example\r\n")
     assert found[5][2].startswith(b"HTTP/1.1 200 OK\r\n")
-    assert found[6] == ("metadata", f"http://{A}/1", b"kind: page\r\noutcome: ok\r\nhops: 1\r\n")
+    assert found[6][:2] == ("metadata", f"http://{A}/1")
+    assert found[6][2].startswith(b"kind: page\r\noutcome: ok\r\nhops: 1\r\nvisit: ")
     (document,) = documents(tmp_path)
     assert document.origin.url == f"http://{A}/1"
     assert document.text == f"{WORDS} one"
@@ -322,6 +323,15 @@ def test_a_finished_crawl_is_not_asked_for_again_and_grows(web, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("path", ["\u00fc b>", "a\r\nX-Evil: 1", "\ud800", "%zz"])
+def test_odd_addresses_are_visited_once_and_write_no_headers(web, tmp_path, path):
+    first = crawl(web, tmp_path, f"http://{A}/{path}")
+    asked = len(web.log)
+    assert crawl(web, tmp_path, f"http://{A}/{path}") == first
+    assert len(web.log) == asked
+    assert b"\nX-Evil" not in gzip.decompress((tmp_path / "crawl" / "00000-00000.warc.gz").read_bytes())
+
+
 def test_a_file_ends_when_it_is_full(web, tmp_path):
     for n in range(4):
         web.add(f"{A}/{n}", page(str(n)))
@@ -332,7 +342,7 @@ def test_a_file_ends_when_it_is_full(web, tmp_path):
     assert len(documents(tmp_path)) == 4
 
 
-@pytest.mark.parametrize("keep", [0.0, 0.02, 0.3, 0.5, 0.7, 0.9, 0.99, 1.0])
+@pytest.mark.parametrize("keep", [0.0, 0.02, 0.4, 0.8, 0.99, 1.0])
 def test_a_killed_crawl_goes_on_after_its_last_whole_visit(web, tmp_path, keep):
     for n in range(6):
         web.add(f"{A}/{n}", page(str(n)))

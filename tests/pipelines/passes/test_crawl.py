@@ -100,6 +100,12 @@ def test_a_crawl_needs_a_local_folder(tmp_path, cluster, web):
         run_to("crawl", recipe_of(write_list(tmp_path)), "memory://out", cluster, web)
 
 
+def test_an_empty_list_is_said(tmp_path, cluster, web):
+    (tmp_path / "pages.txt").write_text("# none\n")
+    with pytest.raises(ConfigError, match="hold no URL"):
+        run_to("crawl", recipe_of(str(tmp_path / "pages.txt")), tmp_path / "out", cluster, web)
+
+
 DRIVER = """
 import json, sys
 from pipelines.passes.crawl import crawl_item

@@ -103,7 +103,7 @@ def show_crawl(found: Mapping[str, Counter[str]], console: Console) -> None:
     """Print how the visits of a live crawl came out."""
     for kind, counts in sorted(found.items()):
         listed = ", ".join(f"{number} {outcome}" for outcome, number in counts.most_common())
-        say(console, f"crawled {kind}s: {listed}")
+        say(console, f"crawled ({kind}): {listed}")
 
 
 def show_result(run: Run, console: Console) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from yarl import URL
@@ -29,6 +30,7 @@ MAX_PAGE_DECODED_BYTES = 1 << 25
 MAX_HTML_DEPTH = 10_000
 ROBOTS_LIFE = timedelta(hours=24)  # RFC 9309, 2.4
 _MAX_ROBOTS = 5_000  # origins whose rules are in memory
+_OF_THE_HOST = frozenset({"private_address", "unknown_host", "bad_certificate"})  # true of its pages as well
 _ACCEPT: Mapping[Kind, str] = {
     "page": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5",
     "image": "image/*,*/*;q=0.5",
@@ -137,7 +139,7 @@ class _Crawler:
         """Raise Refused where a host does not want the request, or wants more patience than we have."""
         robots = await self._rules(url.origin())
         if robots.rules is None:
-            raise Refused("robots_unreachable")
+            raise Refused(robots.problem)
         if not robots.allows(str(url)):
             raise Refused("robots_disallows")
         if robots.delay_s > self._settings.max_delay_s:
@@ -174,6 +176,7 @@ class _Crawler:
                 url = joined(asked, exchange.headers.get("location", [""])[0])
         except (Refused, GaveUpError) as problem:
             outcome = problem.reason
+            robots = replace(robots, problem=outcome if outcome in _OF_THE_HOST else robots.problem)
         self._archive.append("robots", first, outcome, exchanges, keeps_last=True)
         return robots
 

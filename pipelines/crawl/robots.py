@@ -19,10 +19,11 @@ _META_WINDOW = 65_536  # characters at the start of a page in which its head is 
 
 @dataclass(frozen=True, slots=True)
 class Robots:
-    """The rules of one origin for one agent; rules None: everything is disallowed, because it could not be read."""
+    """The rules of one origin for one agent; rules None: all is disallowed, as they could not be read (`problem`)."""
 
     rules: Protego | None
     agent: str
+    problem: str = "robots_unreachable"
 
     def allows(self, url: str) -> bool:
         """Say whether the agent may ask for a URL."""

@@ -216,7 +216,7 @@ def test_an_address_that_is_not_to_be_asked_is_recorded_and_not_asked(web, tmp_p
 
 
 def test_a_name_that_leads_to_a_private_address_is_refused_after_dns(web, tmp_path):
-    assert crawl(web, tmp_path, f"http://{A}/1", allowed=()) == {"robots_unreachable": 1}
+    assert crawl(web, tmp_path, f"http://{A}/1", allowed=()) == {"private_address": 1}
     assert web.asked() == []
 
 

@@ -134,6 +134,19 @@ def test_a_crawl_killed_by_the_system_goes_on_and_asks_for_nothing_that_it_has(w
     assert len(twice) <= 2 * len(HOSTS)  # what each host was asked when the kill came: a page and its picture
 
 
+def test_the_command_says_how_the_visits_came_out(web, tmp_path, cluster, capsys):
+    recipe = tmp_path / "live.yaml"
+    recipe.write_text(
+        f"source: {{kind: live_crawl, path: {write_list(tmp_path)}, parts: 1, delay_s: 0}}\n"
+        f"fetch: {{allow_private_hosts: [{', '.join(HOSTS)}]}}\n"
+    )
+    there = [word for host in HOSTS for word in ("--connect-to", f"{host}=127.0.0.1:{web.address[1]}")]
+    assert main(["crawl", str(recipe), "--out", str(tmp_path / "out"), *there]) == 0
+    said = capsys.readouterr().out
+    assert "crawled (page): 9 ok\ncrawled (robots): 3 http_404\n" in said
+    assert Counter(path.name for path in (tmp_path / "out" / "crawl").glob("*.gz")) == {"00000-00000.warc.gz": 1}
+
+
 def test_other_sources_know_no_crawl_pass(tmp_path, capsys):
     assert main(["crawl", str(ROOT / "configs/build/demo.yaml"), "--out", str(tmp_path / "out")]) == 2
     assert "the source is 'web_archive'; expected kind: live_crawl" in capsys.readouterr().err

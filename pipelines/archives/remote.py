@@ -82,7 +82,7 @@ async def _answer(
             response.close()
         except Refused as refused:  # of the resolver
             raise StoreError(f"{request.url}: refused ({refused.reason})") from None
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is one
             problem = str(error) or type(error).__name__
             if isinstance(error, aiohttp.ClientConnectorDNSError) and attempt >= NAME_ATTEMPTS:
                 break

@@ -13,6 +13,7 @@ from infimm_data.errors import ConfigError, InfiMMError
 from infimm_data.files import absolute, alone_in, remove_leftovers, write_bytes
 from pipelines.facts import Facts
 from pipelines.layout import Layout
+from pipelines.passes.crawl import crawl
 from pipelines.passes.decide import Decisions, decide
 from pipelines.passes.decisions import write_decisions
 from pipelines.passes.edit import edit
@@ -28,13 +29,14 @@ from pipelines.takedown import honouring_takedowns
 
 log = logging.getLogger(__name__)
 
-Pass = Literal["extract", "edit", "measure", "dedup", "fetch", "score", "decide", "pack"]
+Pass = Literal["crawl", "extract", "edit", "measure", "dedup", "fetch", "score", "decide", "pack"]
 PASSES: tuple[Pass, ...] = get_args(Pass)
 """The passes in their order; each needs those before it."""
 
 GREEDY_FROM, GREEDY_SHARE = 1_000, 0.99  # as grain's filter does: it reports, with figures, what keeps next to nothing
 
 _STORING: dict[Pass, Callable[[Run], None]] = {
+    "crawl": crawl,
     "extract": extract,
     "edit": edit,
     "measure": measure,

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from infimm_data.errors import ConfigError
-from infimm_data.files import file_system, resolve
+from infimm_data.files import resolve
+from pipelines.archives.remote import HTTP, READ_ERRORS, archive_file_system
 
 _MAGIC_CHARACTERS = "*?["
 
@@ -20,9 +21,9 @@ def list_dump_files(path: str, suffixes: tuple[str, ...], *, kind: str) -> list[
     or to the fixed part of the glob. kind: of the source, for messages. Raises ConfigError where there is none.
     """
     try:
-        filesystem, root = file_system(resolve(path))
+        filesystem, root = archive_file_system(resolve(path))
         found, base = _matches(filesystem, root, suffixes)
-    except OSError as error:
+    except READ_ERRORS as error:
         raise ConfigError(f"{kind} path {path!r} cannot be listed: {error}. Check the path.") from None
     if not found:
         raise ConfigError(
@@ -41,10 +42,11 @@ def _matches(filesystem: Any, root: str, suffixes: tuple[str, ...]) -> tuple[dic
         fixed = root[: min(root.find(character) for character in _MAGIC_CHARACTERS if character in root)]
         found = filesystem.glob(root, detail=True)
         return _sizes(found, lambda name: True), fixed.rpartition("/")[0]
-    if filesystem.isdir(root):
+    is_file_by_name = root.startswith(HTTP) and root.lower().endswith(suffixes)  # there, asking reads the whole file
+    if not is_file_by_name and filesystem.isdir(root):
         found = filesystem.find(root, detail=True)
         return _sizes(found, lambda name: name.lower().endswith(suffixes)), root.rstrip("/")
-    if filesystem.isfile(root):
+    if is_file_by_name or filesystem.isfile(root):
         return {root: int(filesystem.info(root)["size"] or 0)}, ""
     return {}, ""
 

@@ -1,49 +1,26 @@
 """Fetches images over HTTP from hosts that are all taken to be hostile.
 
-Every hop of every request is checked: the scheme, the host as it will be connected to, and each address that its
-name resolves to (the connection takes exactly those addresses, so a name cannot change its mind in between). One
-deadline covers a whole image, redirects and slow drips included; the body is counted as it arrives and as it is
-decompressed. TLS certificates are verified.
+One deadline covers a whole image, redirects and slow drips included; the body is counted as it arrives and as it
+is decompressed. What is asked at all is decided in `pipelines.http_session`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
 import zlib
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from yarl import URL
 
 from pipelines.fetch_settings import FetchSettings
+from pipelines.http_session import REDIRECTS, ConnectTo, Refused, check_url, failure, joined, new_session, opted_out
 
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
-OPT_OUT = frozenset({"noai", "noimageai", "noindex", "noimageindex", "noml"})
-"""X-Robots-Tag directives that refuse this use: img2dataset's deny list and `noml`, which its users asked for."""
 CHUNK_BYTES = 1 << 16
-HEADER_BYTES = 16_384  # of one header line: above any honest one, far below harm
-NUM_HEADERS = 128  # aiohttp's own bound, written out because the safety of a run depends on it
 URLS_AHEAD = 1024  # so many answers may wait for a slow one before them
 HELD_BYTES = 1 << 28  # and no new request starts while they hold more; concurrency x max_bytes may still arrive
-
-ConnectTo = Mapping[str, tuple[str, int]]
-"""Host name -> (address, port) to connect to instead, as curl's --connect-to: how tests and the demo serve a web."""
-
-
-class Refused(Exception):  # noqa: N818  # an answer, not an error
-    """A request that is not made, or an answer that is not taken; `reason` is the status slug."""
-
-    def __init__(self, reason: str) -> None:
-        """reason: a slug for the funnel."""
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,81 +30,6 @@ class Fetched:
     url: str
     status: str
     data: bytes | None = None
-
-
-_IPV6_INTERNET = ipaddress.IPv6Network("2000::/3")  # all of IPv6 that is assigned to the open internet (IANA)
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
-
-
-def is_public(address: str) -> bool:
-    """Return whether an IP address belongs to the open internet; mapped and translated IPv6 is unwrapped first."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv4Address):
-        return ip.is_global and not ip.is_multicast
-    inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-    if inner is None and ip in _NAT64:
-        inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-    if inner is not None:
-        return is_public(str(inner))
-    return ip.is_global and ip in _IPV6_INTERNET
-
-
-class _GuardedResolver(AbstractResolver):
-    """Resolves names and refuses those that lead to a private or local address."""
-
-    def __init__(self, settings: FetchSettings, connect_to: ConnectTo) -> None:
-        # Threads of our own, one per request: dead names block for seconds, and the loop's few would starve the rest.
-        self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="resolve")
-        self._allowed = frozenset(settings.allow_private_hosts)
-        self._connect_to = connect_to
-
-    async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_UNSPEC) -> list[ResolveResult]:
-        """Return the addresses of a host; raises OSError when it has none, Refused when one is not public."""
-        name, port = self._connect_to.get(host, (host, port))
-        found = await asyncio.get_running_loop().run_in_executor(self._threads, _addresses, name, port, family)
-        if host not in self._allowed and not all(is_public(address) for _, address in found):
-            raise Refused("private_address")
-        return [
-            ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
-            for kind, address in found
-        ]
-
-    async def close(self) -> None:
-        """Leave threads that still wait for an answer behind; they end with it."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _addresses(name: str, port: int, family: Any) -> list[tuple[int, str]]:
-    found = socket.getaddrinfo(name, port, family=family, type=socket.SOCK_STREAM)
-    return [(int(kind), str(address[0])) for kind, _, _, _, address in found]
-
-
-def check_url(url: str, settings: FetchSettings) -> URL:
-    """Return the URL as it will be asked; raises Refused when it is not to be.
-
-    That is: another scheme, no host, credentials, a private address. The host is judged in the form that is
-    connected to: "１２７.０.０.１" in full-width digits is 127.0.0.1.
-    """
-    try:
-        parsed = URL(url)
-        host = parsed.raw_host
-    except ValueError:  # UnicodeError of a host that IDNA refuses is one too
-        raise Refused("bad_url") from None
-    if parsed.scheme not in ("http", "https"):
-        raise Refused("unsupported_scheme")
-    if not host or parsed.raw_user is not None or parsed.raw_password is not None:
-        raise Refused("bad_url")
-    if host not in settings.allow_private_hosts and not _may_be_public(host):
-        raise Refused("private_address")
-    return parsed
-
-
-def _may_be_public(host: str) -> bool:
-    """Return False for the literal of a private address; names are judged by the resolver."""
-    try:
-        return is_public(host)
-    except ValueError:
-        return True
 
 
 def fetch_all(
@@ -156,24 +58,9 @@ class _Fetcher:
     """The session and the requests under way; lives in one event loop."""
 
     def __init__(self, settings: FetchSettings, connect_to: ConnectTo) -> None:
-        connector = aiohttp.TCPConnector(
-            resolver=_GuardedResolver(settings, connect_to),
-            limit=settings.concurrency,
-            limit_per_host=settings.per_host,
-            ttl_dns_cache=300,
-        )
         # No timeout of aiohttp's own: ours starts when a place is free, so that waiting for a busy host costs nothing.
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            timeout=aiohttp.ClientTimeout(total=None),
-            headers={"User-Agent": settings.user_agent, "Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"},
-            cookie_jar=aiohttp.DummyCookieJar(),
-            max_line_size=HEADER_BYTES,
-            max_field_size=HEADER_BYTES,
-            max_headers=NUM_HEADERS,
-            auto_decompress=False,  # `_Body` does it and counts
-            trust_env=False,
-        )
+        accept = {"Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
+        self._session = new_session(settings, connect_to, accept)
         self._settings = settings
         self._places = asyncio.Semaphore(settings.concurrency)
         self._hosts: dict[str, asyncio.Semaphore] = {}
@@ -218,48 +105,22 @@ class _Fetcher:
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 return Fetched(url, "ok", await self._follow(url))
-        except Refused as refused:
-            return Fetched(url, refused.reason)
-        except TimeoutError:
-            return Fetched(url, "timeout")
-        except aiohttp.ClientConnectorCertificateError:
-            return Fetched(url, "bad_certificate")
-        except aiohttp.ClientConnectorDNSError:
-            return Fetched(url, "unknown_host")
-        except aiohttp.InvalidURL:
-            return Fetched(url, "bad_url")
-        except (aiohttp.ClientPayloadError, zlib.error):
-            return Fetched(url, "incomplete_body")
-        except aiohttp.ClientResponseError:
-            return Fetched(url, "bad_response")
-        except (aiohttp.ClientError, OSError, ValueError):
-            return Fetched(url, "connection_error")
+        except (Refused, TimeoutError, aiohttp.ClientError, zlib.error, OSError, ValueError) as error:
+            return Fetched(url, failure(error))
 
     async def _follow(self, url: str) -> bytes:
         for _ in range(self._settings.max_redirects + 1):
             asked = check_url(url, self._settings)
             async with self._session.get(asked, allow_redirects=False) as response:
-                if _opted_out(response.headers.getall("X-Robots-Tag", [])):
+                if opted_out(response.headers.getall("X-Robots-Tag", [])):
                     raise Refused("opted_out")
                 if response.status in REDIRECTS:
-                    url = _joined(asked, response.headers.get("Location", ""))
+                    url = joined(asked, response.headers.get("Location", ""))
                     continue
                 if response.status != 200:
                     raise Refused(f"http_{response.status}")
                 return await _body(response, self._settings.max_bytes)
         raise Refused("too_many_redirects")
-
-
-def _joined(base: URL, location: str) -> str:
-    try:
-        return str(base.join(URL(location)))
-    except ValueError:
-        raise Refused("bad_url") from None
-
-
-def _opted_out(tags: list[str]) -> bool:
-    directives = {part.rpartition(":")[2].strip().lower() for tag in tags for part in tag.split(",")}
-    return bool(directives & OPT_OUT)
 
 
 async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:

@@ -22,6 +22,20 @@ class Layout:
         """Documents of a work item before the recipe's edits; where there are none, they lie in `documents`."""
         return join(self.out, "extracted", f"{item:05d}.parquet")
 
+    @property
+    def crawl(self) -> str:
+        """The folder of a live crawl's WARC files."""
+        return join(self.out, "crawl")
+
+    @property
+    def crawled_parts(self) -> str:
+        """How many parts a live crawl is divided into."""
+        return join(self.crawl, "parts.json")
+
+    def crawled(self, part: int) -> str:
+        """What came of a finished part of a live crawl."""
+        return join(self.crawl, f"{part:05d}.json")
+
     def documents(self, item: int) -> str:
         """Documents of a work item, as all passes after the edits read them."""
         return join(self.out, "documents", f"{item:05d}.parquet")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 from infimm_data.document import Document
@@ -21,48 +22,62 @@ def preview(source: Source, items: Sequence[WorkItem]) -> Preview:
 
 
 def sampled(
-    source: Source, items: Sequence[WorkItem], *,
+    source: Source, items: Sequence[WorkItem], *, num_rows: int | None = None,
     max_documents: int = SAMPLED_DOCUMENTS, max_seconds: float = SAMPLED_SECONDS,
 ) -> Preview:  # fmt: skip
-    """Read the beginning of the first work item and extrapolate by stored bytes to all.
+    """Read the beginning of the first work item and extrapolate to all, by rows where `num_rows` says how many.
 
-    The sample ends after `max_documents`, or with the first answer after `max_seconds`. How many bytes it took is
-    the size of an item that it reads whole, else the `offset` of its last answer: a source whose offsets are no
-    bytes tells for itself what it holds (`Previewed`). Without either, the numbers are None.
+    num_rows: answers (documents and skipped) that all items together would give; None extrapolates by stored
+    bytes. The sample ends after `max_documents`, or with the first answer after `max_seconds`. How many bytes it
+    took is the size of an item that it reads whole, else the `offset` of its last answer: a source whose offsets
+    are no bytes tells its rows, or for itself what it holds (`Previewed`). Without any, the numbers are None.
     """
     if not items:
         return Preview(num_documents=0, num_images=0, seconds=0.0, how="there is no work item")
     first = items[0]
     try:
-        documents, images, end, seconds = _sample(source, first, max_documents, max_seconds)
+        sample = _sample(source, first, max_documents, max_seconds)
     except SourceError as error:
         return Preview(how=f"the sample cannot be read: {error}")
-    size = first.size_bytes if end is None else end
-    if size <= 0:
-        return Preview(how=f"{first.name} does not say how many bytes its first {documents} documents take")
-    scale = sum(item.size_bytes for item in items) / size
-    if scale == 1:
-        how = f"all of {first.name}"
+    size = first.size_bytes if sample.end is None else sample.end
+    took = f"{sample.documents} documents in "
+    if num_rows is not None and sample.answers:
+        scale, how = num_rows / sample.answers, f"{took}{sample.answers} rows of {first.name}"
+    elif size > 0:
+        scale, how = sum(item.size_bytes for item in items) / size, f"{took}{size / 1e6:.2f} MB of {first.name}"
     else:
-        how = f"{documents} documents in {size / 1e6:.2f} MB of {first.name}"
+        return Preview(how=f"{first.name} does not say how many bytes its first {sample.documents} documents take")
     return Preview(
-        num_documents=round(documents * scale), num_images=round(images * scale), seconds=seconds * scale, how=how
+        num_documents=round(sample.documents * scale),
+        num_images=round(sample.images * scale),
+        seconds=sample.seconds * scale,
+        how=f"all of {first.name}" if scale == 1 else how,
     )
 
 
-def _sample(
-    source: Source, item: WorkItem, max_documents: int, max_seconds: float
-) -> tuple[int, int, int | None, float]:
-    """Return documents, images, the offset where the sample ended (None: it is the whole item), and seconds."""
-    documents = images = 0
+@dataclass(slots=True)
+class _Sample:
+    """answers: documents and others; end: offset of the answer that was not counted any more, None: it is all."""
+
+    documents: int = 0
+    images: int = 0
+    answers: int = 0
+    end: int | None = None
+    seconds: float = 0.0
+
+
+def _sample(source: Source, item: WorkItem, max_documents: int, max_seconds: float) -> _Sample:
+    sample = _Sample()
     start = time.monotonic()
     answers: Any = source.read(item)
     with closing(answers):
         for found in answers:
-            if documents >= max_documents or (documents and time.monotonic() - start > max_seconds):
-                end = found.origin.offset if isinstance(found, Document) else found.offset
-                return documents, images, end, time.monotonic() - start
+            if sample.documents >= max_documents or (sample.answers and time.monotonic() - start > max_seconds):
+                sample.end = found.origin.offset if isinstance(found, Document) else found.offset
+                break
+            sample.answers += 1
             if isinstance(found, Document):
-                documents += 1
-                images += len(found.images)
-    return documents, images, None, time.monotonic() - start
+                sample.documents += 1
+                sample.images += len(found.images)
+    sample.seconds = time.monotonic() - start
+    return sample

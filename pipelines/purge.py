@@ -1,7 +1,7 @@
 """Takedown: pages and images that are asked to go leave the shards at once, and stay out of every later build.
 
-Only the shards that hold them are written again; `purge/audit.jsonl` keeps a line of what was done. The stored
-documents and images of the passes are not rewritten: delete OUT/documents and OUT/images where they must go too.
+Only the shards that hold them are written again; `purge/audit.jsonl` keeps a line of what was done. What the
+passes stored is not rewritten: delete OUT/crawl, OUT/documents and OUT/images where they must go too.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 
 from infimm_data.shards import ShardInfo
 from pipelines.executor import Cluster, PassReport, Task
-from pipelines.fetcher import ConnectTo
+from pipelines.http_session import ConnectTo
 from pipelines.layout import Layout
 from pipelines.recipe import Recipe
 from pipelines.sources.contract import WorkItem

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from infimm_data.config import load_settings, load_yaml
 from infimm_data.files import resolve
 from model.config import TrainConfig
 from pipelines.cli import main
 from pipelines.recipe import load_recipe
+from tests.pipelines.archives.made_archives import write_crawl
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 BUILD = sorted((CONFIGS / "build").glob("*.yaml"))
@@ -24,19 +27,39 @@ def test_a_build_recipe_parses_and_every_step_edits_or_states_rules(path):
     assert [step.name for step in recipe.steps if not step.filter.rules()] == [step.name for step in recipe.edits]
 
 
+def in_place(kind: str, folder: Path) -> dict[str, str]:
+    """Put a dump of a kind that lies elsewhere (on the network, or made by the user) in place; return its settings."""
+    if kind == "common_crawl":
+        write_crawl(folder, files=2)
+        return {"base": str(folder)}
+    if kind == "common_crawl_index":
+        names = ("filename", "offset", "length", "url")
+        rows = [dict(zip(names, row, strict=True)) for row in write_crawl(folder, files=2)]
+        (folder / "index.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return {"base": str(folder), "path": str(folder / "index.jsonl")}
+    if kind == "live_crawl":
+        (folder / "pages.txt").write_text("https://a.example/\n")
+        return {"path": str(folder / "pages.txt")}
+    return {}
+
+
 @pytest.mark.parametrize("path", BUILD, ids=lambda path: path.stem)
 def test_a_build_recipe_dry_runs_or_names_the_dump_that_is_to_be_put_in_place(path, tmp_path, capsys):
-    settings = load_yaml(str(path))["source"]
-    if any("://" in str(value) for value in settings.values()):
-        pytest.skip(f"{path.name} lists its work items over the network")
-    status = main(["build", str(path), "--out", str(tmp_path / "out"), "--dry-run"])
+    data = load_yaml(str(path))
+    (tmp_path / "dump").mkdir()
+    given = in_place(data["source"]["kind"], tmp_path / "dump")
+    data["source"] |= given
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump(data, sort_keys=False))
+    status = main(["build", str(recipe), "--out", str(tmp_path / "out"), "--dry-run"])
     said = capsys.readouterr()
     if status == 0:
         assert "work items" in said.out
     else:
+        assert not given
         assert status == 2
         assert said.err.count("\n") == 1
-        assert any(str(value) in said.err for key, value in settings.items() if key != "kind"), said.err
+        assert any(str(value) in said.err for key, value in data["source"].items() if key != "kind"), said.err
     assert not (tmp_path / "out").exists()
 
 

@@ -8,35 +8,45 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-import fsspec
-
 from infimm_data.errors import SourceError
 from pipelines.archives.records import Damage, Record, read_records
+from pipelines.archives.remote import READ_ERRORS, archive_file_system
 from pipelines.dump_files import list_dump_files
 
 SUFFIXES = (".warc", ".warc.gz", ".arc", ".arc.gz", ".wacz")
 MAX_ZIP_ENTRIES = 10_000
 
 
-def list_files(path: str) -> list[tuple[str, str, int]]:
+def list_files(
+    path: str, *, kind: str = "web_archive", suffixes: tuple[str, ...] = SUFFIXES
+) -> list[tuple[str, str, int]]:
     """Return (name, path, size in bytes) of every archive at `path`, sorted by name.
+
+    kind: of the source, for messages; suffixes: of the files that a folder is searched for.
 
     path: a file (any suffix), a folder (searched with its subfolders for the usual suffixes), or a glob; local,
     an fsspec URL, or "package:" as `infimm_data.files.resolve` takes it. Names are relative to the folder or to
     the fixed part of the glob. Raises ConfigError where there is none.
     """
-    return list_dump_files(path, SUFFIXES, kind="web_archive")
+    return list_dump_files(path, suffixes, kind=kind)
+
+
+def is_safe_name(name: str) -> bool:
+    """Say whether a file name that a listing gives leads below its base: relative, no "..", no protocol."""
+    return bool(name) and not name.startswith("/") and not {":", "\\"} & set(name) and ".." not in name.split("/")
 
 
 @contextmanager
 def open_archive(path: str) -> Iterator[BinaryIO]:
     """Open an archive file; raises SourceError where it is not there or may not be read."""
     try:
-        with fsspec.open(path, "rb") as file:
+        filesystem, inside = archive_file_system(path)
+        with filesystem.open(inside, "rb") as file:
             yield file
-    except OSError as error:
+    except READ_ERRORS as error:
+        problem = error.__cause__ or error  # fsspec wraps what HTTP answered
         raise SourceError(
-            f"{path}: cannot be read ({error}); expected an archive file. Check path and access."
+            f"{path}: cannot be read ({problem}); expected an archive file. Check path and access."
         ) from None
 
 

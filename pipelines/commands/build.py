@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -10,16 +12,19 @@ from rich.console import Console
 from infimm_data.errors import ConfigError
 from pipelines.build import Pass, build
 from pipelines.executor import Cluster
-from pipelines.fetcher import ConnectTo
+from pipelines.http_session import ConnectTo
 from pipelines.layout import Layout
+from pipelines.passes.crawl import outcomes
 from pipelines.preview import preview
 from pipelines.recipe import Recipe, load_recipe
 from pipelines.report import funnel_or_none, say, show_funnel
 from pipelines.run import Run
 from pipelines.sources.contract import Preview
+from pipelines.sources.live_crawl import LiveCrawl
 
 PASSES: dict[str, tuple[Pass, str]] = {
     "build": ("pack", "build shards from a dump: all passes, finished work is not done again"),
+    "crawl": ("crawl", "fetch the pages of a live_crawl recipe into WARC files below OUT/crawl"),
     "dedup": ("dedup", "run the passes up to the groups of near-identical documents"),
     "fetch": ("fetch", "run the passes up to the images"),
     "score": ("score", "run the passes up to the model scores"),
@@ -55,9 +60,13 @@ def run_passes(arguments: argparse.Namespace, console: Console) -> bool:
     if arguments.dry_run:
         show_work_items(recipe, console)
         return True
+    if arguments.until == "crawl" and not isinstance(recipe.source, LiveCrawl):
+        raise ConfigError(f"{arguments.recipe}: the source is '{recipe.source_kind}'; expected kind: live_crawl")
     with Cluster(address=arguments.ray, workers=arguments.workers) as cluster:
         run = Run(recipe, Layout(arguments.out), cluster, connect_to)
         build(run, arguments.until)
+    if isinstance(recipe.source, LiveCrawl):
+        show_crawl(outcomes(run.layout, recipe.source.parts), console)
     show_result(run, console)
     return not run.failed
 
@@ -66,12 +75,13 @@ def show_work_items(recipe: Recipe, console: Console) -> None:
     """Print what a build would read and do, without doing it: work items, columns, an estimate of what they hold."""
     items = recipe.source.work_items()
     for item in items[:SHOWN_ITEMS]:
-        say(console, f"{item.index:>5}  {item.size_bytes / 1e6:>10.2f} MB  {item.name}")
+        size = f"{item.size_bytes / 1e6:.2f} MB" if item.size_bytes else "? MB"
+        say(console, f"{item.index:>5}  {size:>13}  {item.name}")
     if len(items) > SHOWN_ITEMS:
         say(console, f"  ...  and {len(items) - SHOWN_ITEMS} more")
-    total = sum(item.size_bytes for item in items)
     steps = " -> ".join(step.name for step in recipe.steps)
     found = preview(recipe.source, items)
+    total = sum(item.size_bytes for item in items) if found.size_bytes is None else found.size_bytes
     if found.columns:
         say(console, f"columns: {', '.join(found.columns)}")
     say(console, f"{len(items)} work items, {total / 1e6:.2f} MB; steps: {steps or 'none'}")
@@ -87,6 +97,13 @@ def _estimate(found: Preview) -> str:
         hours = found.seconds / 3600
         numbers.append(f"{f'{hours:,.1f} h' if hours >= 1 else f'{found.seconds:.1f} s'} to extract on one core")
     return ", ".join(numbers)
+
+
+def show_crawl(found: Mapping[str, Counter[str]], console: Console) -> None:
+    """Print how the visits of a live crawl came out."""
+    for kind, counts in sorted(found.items()):
+        listed = ", ".join(f"{number} {outcome}" for outcome, number in counts.most_common())
+        say(console, f"crawled ({kind}): {listed}")
 
 
 def show_result(run: Run, console: Console) -> None:

@@ -1,16 +1,14 @@
-"""Writes WARC/1.0 files (ISO 28500): each record its own gzip member, and nothing in them that depends on the clock."""
+"""The demo's web as WARC/1.0 files, as a crawler would write them; nothing in them depends on the clock."""
 
 from __future__ import annotations
 
-import base64
 import gzip
-import hashlib
-import uuid
 import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
+from pipelines.archives.writer import REQUEST, RESPONSE, WARC_FIELDS, digest, record_id, warc_record
 from pipelines.demo.web import Page, Picture
 
 _START = datetime(2022, 11, 24, 3, 0, 0, tzinfo=UTC)  # of the crawl that never was
@@ -28,7 +26,7 @@ class Archive:
     def __post_init__(self) -> None:
         """Open with the record that says what the file is."""
         text = f"software: infimm demo\r\nformat: WARC File Format 1.0\r\nisPartOf: {self.name}\r\n"
-        self._record("warcinfo", text.encode(), "application/warc-fields", (("WARC-Filename", self.name),))
+        self._record("warcinfo", text.encode(), WARC_FIELDS, (("WARC-Filename", self.name),))
 
     def page(self, page: Page) -> None:
         """Append a page as a crawler does: its request, its response, and now and then metadata."""
@@ -44,7 +42,7 @@ class Archive:
         self._response(page.url, page.status, tuple(headers), body)
         if self.records % 7 == 0:
             text = b"fetchTimeMs: 120\r\ncharset-detected: UTF-8\r\n"
-            self._record("metadata", text, "application/warc-fields", (("WARC-Target-URI", page.url),))
+            self._record("metadata", text, WARC_FIELDS, (("WARC-Target-URI", page.url),))
 
     def picture(self, picture: Picture) -> None:
         """Append the response that holds a picture, after the redirect to it where it has moved."""
@@ -55,34 +53,27 @@ class Archive:
     def _request(self, url: str) -> None:
         host, _, path = url.removeprefix("http://").partition("/")
         text = f"GET /{path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: infimm-demo\r\n\r\n"
-        self._record("request", text.encode(), "application/http; msgtype=request", (("WARC-Target-URI", url),))
+        self._record("request", text.encode(), REQUEST, (("WARC-Target-URI", url),))
 
     def _response(self, url: str, status: int, headers: tuple[tuple[str, str], ...], body: bytes) -> None:
         lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in headers)]
         if not any(name == "Transfer-Encoding" for name, _ in headers):
             lines.append(f"Content-Length: {len(body)}")
         block = "\r\n".join([*lines, "", ""]).encode() + body
-        named = (("WARC-Target-URI", url), ("WARC-Payload-Digest", _digest(body)))
-        self._record("response", block, "application/http; msgtype=response", named)
+        named = (("WARC-Target-URI", url), ("WARC-Payload-Digest", digest(body)))
+        self._record("response", block, RESPONSE, named)
 
     def _record(self, kind: str, block: bytes, content_type: str, named: tuple[tuple[str, str], ...]) -> None:
-        date = (_START + timedelta(seconds=self.records)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        fields = (
-            ("WARC-Type", kind),
-            ("WARC-Record-ID", f"<urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'{self.name}#{self.records}')}>"),
-            ("WARC-Date", date),
-            *named,
-            ("WARC-Block-Digest", _digest(block)),
-            ("Content-Type", content_type),
-            ("Content-Length", str(len(block))),
+        self.data += warc_record(
+            kind,
+            block,
+            record_id=record_id(self.name, self.records),
+            date=(_START + timedelta(seconds=self.records)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            content_type=content_type,
+            fields=named,
+            version="1.0",
         )
-        head = "WARC/1.0\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields) + "\r\n"
-        self.data += gzip.compress(head.encode() + block + b"\r\n\r\n", 9, mtime=0)
         self.records += 1
-
-
-def _digest(data: bytes) -> str:
-    return "sha1:" + base64.b32encode(hashlib.sha1(data, usedforsecurity=False).digest()).decode()
 
 
 def _chunked(body: bytes) -> bytes:

@@ -29,7 +29,8 @@ def extract(run: Run) -> None:
 
 def extract_print(recipe: Recipe, item: WorkItem) -> str:
     """Return the fingerprint of a work item's documents: how it is read, and which file it is now."""
-    settings = {key: value for key, value in recipe.resolved()["source"].items() if key != "path"}
+    listing = getattr(recipe.source, "listing", ("path",))
+    settings = {key: value for key, value in recipe.resolved()["source"].items() if key not in listing}
     return fingerprint("extract", VERSION, settings, item.name, identity(item.path))
 
 

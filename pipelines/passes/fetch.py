@@ -25,7 +25,8 @@ from infimm_data.shards import tar_member
 from infimm_data.tables import fingerprint, read_documents, read_metadata, read_table, write_table
 from pipelines.facts import needs_pixels
 from pipelines.fetch_settings import FetchSettings
-from pipelines.fetcher import ConnectTo, fetch_all
+from pipelines.fetcher import fetch_all
+from pipelines.http_session import ConnectTo
 from pipelines.layout import Layout
 from pipelines.passes.decide import decide
 from pipelines.passes.group import gather

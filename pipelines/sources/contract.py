@@ -18,13 +18,16 @@ class WorkItem:
     """One file of a dump: what one task reads.
 
     index: position in the source's listing, the same on every run; name: the file relative to the source's
-    path, the `dump` of its documents; path: where it is now (local or any fsspec URL); size_bytes: as stored.
+    path, the `dump` of its documents; path: where it is now (local or any fsspec URL); size_bytes: as stored, 0
+    where the listing does not say; rows: [first, last) where only a part of a table is read, which `name` then
+    says too.
     """
 
     index: int
     name: str
     path: str
     size_bytes: int
+    rows: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +44,13 @@ class Skipped:
 class Preview:
     """What a dry run tells of a whole dump, cheaply.
 
-    columns: of its tables, as they stand there, () where it has none; num_documents, num_images: what reading all
-    of it would yield, before any filter, None where that cannot be told; seconds: that reading takes on one core,
-    or None; how: where the numbers come from, as a clause ("row counts of 4 of 128 files").
+    size_bytes: to be read in all, None for the sum of the work items; columns: of its tables, as they stand there,
+    () where it has none; num_documents, num_images: what reading all of it would yield, before any filter, None
+    where that cannot be told; seconds: that reading takes on one core, or None; how: where the numbers come from,
+    as a clause ("row counts of 4 of 128 files").
     """
 
+    size_bytes: int | None = None
     columns: tuple[str, ...] = ()
     num_documents: int | None = None
     num_images: int | None = None
@@ -54,7 +59,11 @@ class Preview:
 
 
 class Source(Protocol):
-    """What every entry of `pipelines.sources.table.SOURCES` answers."""
+    """What every entry of `pipelines.sources.table.SOURCES` answers.
+
+    A class variable `listing` may name the fields that only say where the dump lies and how much of it is read
+    (default: "path"): another value of theirs makes no document anew.
+    """
 
     def work_items(self) -> list[WorkItem]:
         """List the files of the dump in a stable order; raises ConfigError when there is none."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pipelines.sources.common_crawl import CommonCrawl
+from pipelines.sources.common_crawl_index import CommonCrawlIndex
 from pipelines.sources.contract import Source
+from pipelines.sources.live_crawl import LiveCrawl
 from pipelines.sources.mint1t import Mint1t
 from pipelines.sources.mmc4 import Mmc4
 from pipelines.sources.obelics import Obelics
@@ -12,11 +15,14 @@ from pipelines.sources.web_archive import WebArchive
 from pipelines.sources.webmath import WebMath
 
 SOURCES: dict[str, type[Source]] = {
-    "web_archive": WebArchive,
     "mmc4": Mmc4,
     "obelics": Obelics,
     "omnicorpus": OmniCorpus,
     "mint1t": Mint1t,
     "openflamingo": OpenFlamingo,
     "webmath": WebMath,
+    "common_crawl": CommonCrawl,
+    "common_crawl_index": CommonCrawlIndex,
+    "live_crawl": LiveCrawl,
+    "web_archive": WebArchive,
 }

@@ -4,30 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import BinaryIO
 
-from infimm_data.document import Document, new_document
+from infimm_data.document import Document
 from pipelines.archives.files import list_files, open_archive, read_archive
-from pipelines.archives.http_message import (
-    MAX_HTTP_HEADER_BYTES,
-    BodyTooLargeError,
-    DamagedBodyError,
-    HttpMessage,
-    decoded_body,
-    http_message,
-)
-from pipelines.archives.images import ImageIndex, archive_images, holds_image, image_index
-from pipelines.archives.records import Damage, Record
-from pipelines.extract import extract_html
-from pipelines.html_images import decode_data_uri
-from pipelines.html_limits import parsing_hazard
+from pipelines.archives.images import archive_images, image_index
+from pipelines.pages import PageReader, inline_images
 from pipelines.sources.contract import Skipped, WorkItem
-
-_HTML_TYPES = frozenset(("text/html", "application/xhtml+xml"))
-_UNKNOWN_TYPES = frozenset(("", "application/octet-stream", "unknown", "unk", "no-type", "application/unknown"))
-_COUNTED = frozenset(("response", "resource", "revisit"))
-_HTML_STARTS = (b"<!doctype html", b"<html", b"<head", b"<body", b"<?xml", b"<title", b"<!--")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +44,12 @@ class WebArchive:
         archive holds is taken; that costs a first walk over the archive's headers. Raises SourceError where the
         file holds no record at all.
         """
+        pages = PageReader(max_page_bytes=self.max_page_bytes, max_depth=self.max_depth)
         with open_archive(item.path) as file:
             index = image_index(file, item.name)
             file.seek(0)
-            for dump, record in read_archive(file, item.name, self._keep):
-                if isinstance(record, Damage):
-                    yield Skipped(reason="damaged_record", offset=record.offset, url=record.url, detail=record.detail)
-                elif record.kind in _COUNTED and (answer := self._page(record, dump, index)) is not None:
+            for dump, record in read_archive(file, item.name, pages.keep):
+                if (answer := pages.read(record, dump, index.holds)) is not None:
                     yield answer
 
     def images(self, item: WorkItem, urls: Collection[str]) -> Iterator[tuple[str, bytes]]:
@@ -75,10 +58,7 @@ class WebArchive:
         A URL is looked up exactly, then by `pipelines.archives.urls.url_key` (http and https, fragment,
         percent-encoding and default port are not told apart), through redirects and revisit records.
         """
-        in_page = [url for url in urls if url[:5].lower() == "data:"]
-        for url in in_page:
-            if (data := decode_data_uri(url, self.max_image_bytes)) is not None:
-                yield url, data
+        yield from inline_images(urls, self.max_image_bytes)
         stored = [url for url in urls if url[:5].lower() != "data:"]
         if not stored:
             return
@@ -88,60 +68,3 @@ class WebArchive:
                 return opened.enter_context(open_archive(item.path))
 
             yield from archive_images(open_file, item.name, stored, self.max_image_bytes)
-
-    def _keep(self, kind: str, url: str) -> int:
-        return self.max_page_bytes + MAX_HTTP_HEADER_BYTES if kind in _COUNTED else 0
-
-    def _page(self, record: Record, dump: str, index: ImageIndex) -> Document | Skipped | None:
-        message = http_message(record)
-        reason, detail = _refusal(record, message)
-        if reason == "image":
-            return None
-        if not reason:
-            answer = self._document(record, message, index)
-            if isinstance(answer, Document):
-                origin = replace(answer.origin, dump=dump, offset=record.offset, date=record.date)
-                return new_document(answer.nodes, origin)
-            reason, detail = answer
-        return Skipped(reason=reason, offset=record.offset, url=record.url, detail=detail)
-
-    def _document(self, record: Record, message: HttpMessage, index: ImageIndex) -> Document | tuple[str, str]:
-        too_large = f"over {self.max_page_bytes} bytes"
-        if not record.is_whole:
-            return "page_too_large", too_large
-        try:
-            html = decoded_body(message, self.max_page_bytes)
-        except BodyTooLargeError:
-            return "page_too_large", too_large
-        except DamagedBodyError as damage:
-            return "damaged_record", str(damage)
-        if not _is_html(message, html):
-            return "not_html", f"no Content-Type, and the body begins with {html[:16]!r}"
-        if (hazard := parsing_hazard(html, self.max_depth)) is not None:
-            return hazard, f"limit {self.max_depth}"
-        document = extract_html(html, record.url, charset=message.charset, is_stored=index.holds)
-        return ("no_content", "") if document is None else document
-
-
-def _refusal(record: Record, message: HttpMessage) -> tuple[str, str]:
-    """Return why a record holds no page (a reason and a detail); ("", "") for a page, ("image", "") for an image."""
-    if record.kind == "revisit":
-        return "revisit", record.headers.get("warc-refers-to-target-uri", "")
-    if message.status is not None and not 200 <= message.status < 300:
-        return f"http_{message.status}", message.headers.get("location", "")[:500]
-    if message.media_type.startswith("image/") or holds_image(message):
-        return "image", ""
-    if not record.url.startswith(("http://", "https://")):
-        return "not_html", f"{message.media_type or 'no type'} at a URL that is not http"
-    if message.media_type not in _HTML_TYPES and message.media_type not in _UNKNOWN_TYPES:
-        return "not_html", message.media_type
-    if record.missing_bytes and not message.is_complete:
-        return "damaged_record", f"{record.missing_bytes} bytes are missing at the end"
-    return "", ""
-
-
-def _is_html(message: HttpMessage, body: bytes) -> bool:
-    """Sniff where no useful type is declared, as browsers do."""
-    if message.media_type in _HTML_TYPES:
-        return True
-    return body[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_HTML_STARTS)

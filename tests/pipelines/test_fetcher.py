@@ -8,9 +8,10 @@ import tracemalloc
 
 import pytest
 
-from pipelines import fetcher
+from pipelines import fetcher, http_session
 from pipelines.fetch_settings import FetchSettings
-from pipelines.fetcher import fetch_all, is_public
+from pipelines.fetcher import fetch_all
+from pipelines.http_session import is_public
 from tests.web_server import BOMB_BYTES, PNG, STOP_S, HostileWeb
 
 HOST = "pictures.example"
@@ -46,7 +47,7 @@ def only_loopback(monkeypatch):
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [(socket.AF_INET, type, 6, "", (known.get(host, host), port))]
 
-    monkeypatch.setattr(fetcher.socket, "getaddrinfo", names)
+    monkeypatch.setattr(http_session.socket, "getaddrinfo", names)
     monkeypatch.setattr(socket.socket, "connect", lambda s, to: (connected.append(to), real_connect(s, to))[1])
     return connected
 

@@ -1,0 +1,188 @@
+"""HTTP to hosts that are all taken to be hostile: what fetcher, crawler and the reader of remote archives share.
+
+Every hop of every request is to be checked: the scheme, the host as it will be connected to (`check_url`), and
+each address that its name resolves to (`GuardedResolver`; the connection takes exactly those addresses, so a name
+cannot change its mind in between). TLS certificates are verified.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import zlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from pipelines.fetch_settings import FetchSettings
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+OPT_OUT = frozenset({"noai", "noimageai", "noindex", "noimageindex", "noml"})
+"""X-Robots-Tag directives that refuse this use: img2dataset's deny list and `noml`, which its users asked for."""
+HEADER_BYTES = 16_384  # of one header line: above any honest one, far below harm
+NUM_HEADERS = 128  # aiohttp's own bound, written out because the safety of a run depends on it
+
+ConnectTo = Mapping[str, tuple[str, int]]
+"""Host name -> (address, port) to connect to instead, as curl's --connect-to: how tests and the demo serve a web."""
+
+
+class Refused(Exception):  # noqa: N818  # an answer, not an error
+    """A request that is not made, or an answer that is not taken; `reason` is the status slug."""
+
+    def __init__(self, reason: str) -> None:
+        """reason: a slug for the funnel."""
+        super().__init__(reason)
+        self.reason = reason
+
+
+_IPV6_INTERNET = ipaddress.IPv6Network("2000::/3")  # all of IPv6 that is assigned to the open internet (IANA)
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
+
+
+def is_public(address: str) -> bool:
+    """Return whether an IP address belongs to the open internet; mapped and translated IPv6 is unwrapped first."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv4Address):
+        return ip.is_global and not ip.is_multicast
+    inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+    if inner is None and ip in _NAT64:
+        inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    if inner is not None:
+        return is_public(str(inner))
+    return ip.is_global and ip in _IPV6_INTERNET
+
+
+class GuardedResolver(AbstractResolver):
+    """Resolves names and refuses those that lead to a private or local address."""
+
+    def __init__(self, settings: FetchSettings, connect_to: ConnectTo) -> None:
+        """settings: its `concurrency` and `allow_private_hosts` count."""
+        # Threads of our own, one per request: dead names block for seconds, and the loop's few would starve the rest.
+        self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="resolve")
+        self._allowed = frozenset(settings.allow_private_hosts)
+        self._connect_to = connect_to
+
+    async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_UNSPEC) -> list[ResolveResult]:
+        """Return the addresses of a host; raises OSError when it has none, Refused when one is not public."""
+        name, port = self._connect_to.get(host, (host, port))
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, _addresses, name, port, family)
+        if host not in self._allowed and not all(is_public(address) for _, address in found):
+            raise Refused("private_address")
+        return [
+            ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
+            for kind, address in found
+        ]
+
+    async def close(self) -> None:
+        """Leave threads that still wait for an answer behind; they end with it."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _addresses(name: str, port: int, family: Any) -> list[tuple[int, str]]:
+    found = socket.getaddrinfo(name, port, family=family, type=socket.SOCK_STREAM)
+    return [(int(kind), str(address[0])) for kind, _, _, _, address in found]
+
+
+def check_url(url: str, settings: FetchSettings) -> URL:
+    """Return the URL as it will be asked; raises Refused when it is not to be.
+
+    That is: another scheme, no host, credentials, a private address. The host is judged in the form that is
+    connected to: "１２７.０.０.１" in full-width digits is 127.0.0.1.
+    """
+    try:
+        parsed = URL(url)
+        host = parsed.raw_host
+    except ValueError:  # UnicodeError of a host that IDNA refuses is one too
+        raise Refused("bad_url") from None
+    if parsed.scheme not in ("http", "https"):
+        raise Refused("unsupported_scheme")
+    if not host or parsed.raw_user is not None or parsed.raw_password is not None:
+        raise Refused("bad_url")
+    if host not in settings.allow_private_hosts and not _may_be_public(host):
+        raise Refused("private_address")
+    return parsed
+
+
+def _may_be_public(host: str) -> bool:
+    """Return False for the literal of a private address; names are judged by the resolver."""
+    try:
+        return is_public(host)
+    except ValueError:
+        return True
+
+
+def new_session(
+    settings: FetchSettings, connect_to: ConnectTo, headers: Mapping[str, str],
+    middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
+) -> aiohttp.ClientSession:  # fmt: skip
+    """Return a session without cookies, proxies or a timeout of its own: the caller sets a deadline per request.
+
+    Bodies come as they were sent: decompressing is for whoever counts the bytes. To be made inside an event loop.
+    """
+    connector = aiohttp.TCPConnector(
+        resolver=GuardedResolver(settings, connect_to),
+        limit=settings.concurrency,
+        limit_per_host=settings.per_host,
+        ttl_dns_cache=300,
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(total=None),
+        headers={"User-Agent": settings.user_agent, **headers},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        max_line_size=HEADER_BYTES,
+        max_field_size=HEADER_BYTES,
+        max_headers=NUM_HEADERS,
+        auto_decompress=False,
+        trust_env=False,
+        middlewares=middlewares,
+    )
+
+
+def joined(base: URL, location: str) -> str:
+    """Return where a redirect leads; raises Refused where that is no URL."""
+    try:
+        return str(base.join(URL(location)))
+    except ValueError:
+        raise Refused("bad_url") from None
+
+
+def opted_out(tags: Sequence[str]) -> bool:
+    """Say whether values of X-Robots-Tag (or of a robots meta element) refuse this use; a leading agent is ignored."""
+    directives = {part.rpartition(":")[2].strip().lower() for tag in tags for part in tag.split(",")}
+    return bool(directives & OPT_OUT)
+
+
+def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Return the seconds that a Retry-After header asks to wait (RFC 9110, 10.2.3), or None where none is usable."""
+    value = headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
+    except (ValueError, TypeError):  # TypeError: a date without a zone
+        return None
+
+
+_FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
+    (TimeoutError, "timeout"),
+    (aiohttp.ClientConnectorCertificateError, "bad_certificate"),
+    (aiohttp.ClientConnectorDNSError, "unknown_host"),
+    (aiohttp.InvalidURL, "bad_url"),
+    ((aiohttp.ClientPayloadError, zlib.error), "incomplete_body"),
+    (aiohttp.ClientResponseError, "bad_response"),
+)
+
+
+def failure(error: Exception) -> str:
+    """Return the slug of what ended a request: a Refused's own reason, else by the kind of the error."""
+    if isinstance(error, Refused):
+        return error.reason
+    return next((slug for kinds, slug in _FAILURES if isinstance(error, kinds)), "connection_error")

@@ -8,14 +8,16 @@ from urllib.parse import quote, urlsplit
 
 _ESCAPE = re.compile(r"%([0-9a-fA-F]{2})")
 _UNRESERVED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
+_IN_PATH = _UNRESERVED | frozenset("!$&'()*+,;=:@")
 
 
 def url_key(url: str) -> str:
     """Return a key that is equal for URLs which differ only in what is documented here.
 
     Not told apart: http and https; the fragment; upper case in scheme and host; the default port; an empty path
-    and "/"; percent-encoding of unreserved characters, of spaces and of non-ASCII characters (UTF-8), and the
-    case of its hex digits. A URL that cannot be parsed is its own key.
+    and "/"; percent-encoding of unreserved characters, of spaces and of non-ASCII characters (UTF-8), in the path
+    also of what may stand there as itself (RFC 3986's pchar: Wikipedia's pages write %2C where its archive has a
+    comma), and the case of hex digits. A URL that cannot be parsed is its own key.
     """
     try:
         parts = urlsplit(url.strip())
@@ -27,15 +29,16 @@ def url_key(url: str) -> str:
     with suppress(UnicodeError):
         host = host.encode("idna").decode("ascii") if not host.isascii() else host
     at_port = f":{port}" if port is not None and port not in (80, 443) else ""
-    query = f"?{_normal(parts.query)}" if parts.query else ""
-    return f"//{host}{at_port}{_normal(parts.path) or '/'}{query}"
+    query = f"?{_normal(parts.query, _UNRESERVED)}" if parts.query else ""
+    return f"//{host}{at_port}{_normal(parts.path, _IN_PATH) or '/'}{query}"
 
 
-def _normal(part: str) -> str:
-    part = _ESCAPE.sub(_unescape, part)
+def _normal(part: str, plain: frozenset[str]) -> str:
+    """Return a part of a URL in which the characters of `plain`, and no others, stand as themselves."""
+
+    def unescape(match: re.Match[str]) -> str:
+        character = chr(int(match[1], 16))
+        return character if character in plain else f"%{match[1].upper()}"
+
+    part = _ESCAPE.sub(unescape, part)
     return quote(part, safe="%/?:@!$&'()*+,;=-._~[]|{}^`\"<>\\", encoding="utf-8", errors="replace")
-
-
-def _unescape(match: re.Match[str]) -> str:
-    character = chr(int(match[1], 16))
-    return character if character in _UNRESERVED else f"%{match[1].upper()}"

@@ -6,6 +6,8 @@
   them out too, and then agrees (141 tags, 29 in the archive). The real images stand in `<noscript>`.
 - iana-2014: two images of the https page are revisit records, whose payload stands under the same digest in the
   http capture; it does not follow them (30 of 32 resolve; ours 32).
+- wikipedia-mona-lisa: the painting itself stands on both pages with %2C for the comma of the archived URL; it compares
+  letter by letter (46 of 48 resolve; ours 48).
 - warc2zim-content-resource-types: image1.png is served with a type that is no image type; its bytes are a PNG.
 - example-bad.warc.gz.bad, example-bad-non-chunked, CC-MAIN-2016-50 (.wet): it refuses a .gz of one member.
 - example-wrong-chunks: it stops inside the record that is spread over three gzip members.
@@ -479,6 +481,8 @@ def test_counts_of_real_archives_agree_with_warcio(name: str) -> None:
     wanted = expected("warc_with_images", name)
     if name == "iana-2014.warc.gz":
         wanted["img_tags_resolved_in_archive"] += 2  # two revisit records, see the module's docstring
+    if name == "wikipedia-mona-lisa.warc.gz":
+        wanted["img_tags_resolved_in_archive"] += 2  # two addresses with %2C, see there
     assert counts(archive) == wanted
 
 
@@ -503,7 +507,7 @@ def test_arc_and_warc_of_one_crawl_give_the_same_documents() -> None:
 def test_the_images_of_real_documents_come_from_their_archive() -> None:
     archive = real("warc_with_images", "wikipedia-mona-lisa.warc.gz")
     wanted = {image.url for document in documents(read(archive)) for image in document.images}
-    assert (len(wanted), len(images(archive, *wanted))) == (10, 9)
+    assert (len(wanted), len(images(archive, *wanted))) == (10, 10)
 
 
 EDGE = {  # file: (documents, Skipped by reason)

@@ -78,7 +78,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="infimm",
         description="From web dumps to multimodal shards to a trained InfiMM.",
-        epilog="Start with 'make demo', or: infimm build configs/build/demo.yaml --out runs/mine",
+        epilog="Start with 'make demo', which is: infimm demo --out runs/demo",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="log one line per work item")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
@@ -107,6 +107,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InfiMMError as error:
         sys.stderr.write(f"infimm {parsed.command}: {error}\n")
         return SOME_FAILED
+    except OSError as error:  # a folder that cannot be written, a disk that is full: nothing that a trace would explain
+        if parsed.verbose:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"infimm {parsed.command}: {where}{error.strerror or error} (-v shows where)\n")
+        return WRONG_INPUT
     except KeyboardInterrupt:
         sys.stderr.write(f"infimm {parsed.command}: stopped; the same command goes on from here\n")
         return 130

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from infimm_data.errors import ConfigError
-from infimm_data.files import exists
+from infimm_data.files import exists, join
 from infimm_data.rules import GroupsImages, Mask, measured_with
 from pipelines.facts import Facts, load_facts
 from pipelines.layout import Layout
@@ -19,17 +19,23 @@ from pipelines.recipe import Recipe, Step, load_recipe
 from pipelines.takedown import honouring_takedowns
 
 
+def where_a_build_is(out: str) -> str:
+    """Return what to do where `out` holds no build: the demo's lies one folder deeper."""
+    deeper = join(out, "build")
+    return f"try {deeper}" if exists(Layout(deeper).recipe) else f"run 'infimm build RECIPE --out {out}'"
+
+
 def stored_recipe(layout: Layout) -> Recipe:
     """Return the recipe of the build's last run, takedowns honoured; raises ConfigError where there is no build."""
     if not exists(layout.recipe):
-        raise ConfigError(f"{layout.out}: no recipe.yaml there; expected a folder that 'infimm build' wrote")
+        raise ConfigError(f"{layout.out}: no recipe.yaml there; {where_a_build_is(layout.out)}")
     return honouring_takedowns(load_recipe(layout.recipe), layout)
 
 
 def stored_items(layout: Layout) -> list[int]:
     """Return the work items on which the last run decided; raises ConfigError where none was."""
     if not (found := decided_items(layout)):
-        raise ConfigError(f"{layout.out}: nothing was decided there yet; run 'infimm build RECIPE --out {layout.out}'")
+        raise ConfigError(f"{layout.out}: nothing was decided there yet; {where_a_build_is(layout.out)}")
     return found
 
 

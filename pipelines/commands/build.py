@@ -25,11 +25,11 @@ from pipelines.sources.live_crawl import LiveCrawl
 PASSES: dict[str, tuple[Pass, str]] = {
     "build": ("pack", "build shards from a dump: all passes, finished work is not done again"),
     "crawl": ("crawl", "fetch the pages of a live_crawl recipe into WARC files below OUT/crawl"),
-    "dedup": ("dedup", "run the passes up to the groups of near-identical documents"),
-    "fetch": ("fetch", "run the passes up to the images"),
-    "score": ("score", "run the passes up to the model scores"),
-    "decide": ("decide", "take all decisions again from the stored measures, write no shards"),
-    "pack": ("pack", "take all decisions again and write the shards that changed"),
+    "dedup": ("dedup", "as build, but only as far as the groups of near-identical documents"),
+    "fetch": ("fetch", "as build, but only as far as the images"),
+    "score": ("score", "as build, but only as far as the model scores"),
+    "decide": ("decide", "as build, but write no shards: with all measures stored it only decides again, in seconds"),
+    "pack": ("pack", "the same as build, under the name of its last pass"),
 }
 
 SHOWN_ITEMS = 20  # work items that a dry run names; a crawl has 90,000

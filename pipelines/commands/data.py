@@ -16,6 +16,7 @@ from pipelines.doctor import NAMES, examine
 from pipelines.extract import extract_html
 from pipelines.layout import Layout
 from pipelines.report import funnel_or_none, say, show_funnel
+from pipelines.stored import where_a_build_is
 
 
 def add_commands(commands: Any) -> None:
@@ -50,8 +51,7 @@ def print_report(arguments: argparse.Namespace, console: Console) -> bool:
     """Print the stored funnel."""
     funnel = funnel_or_none(Layout(arguments.out))
     if funnel is None:
-        remedy = f"run 'infimm build RECIPE --out {arguments.out}'"
-        raise ConfigError(f"{arguments.out}: no report/funnel.json there; {remedy}")
+        raise ConfigError(f"{arguments.out}: no report/funnel.json there; {where_a_build_is(arguments.out)}")
     show_funnel(funnel, console)
     return True
 
@@ -62,7 +62,7 @@ def inspect_documents(arguments: argparse.Namespace, console: Console) -> bool:
         raise ConfigError(f"--count {arguments.count}: expected 1 or more")
     folder = Layout(arguments.out).shards
     if not exists(join(folder, "manifest.json")):
-        raise ConfigError(f"{folder}: no finished shards there; run 'infimm build RECIPE --out {arguments.out}'")
+        raise ConfigError(f"{folder}: no finished shards there; {where_a_build_is(arguments.out)}")
     places = (place for shard in read_manifest(folder) for place in read_index(folder, shard))
     if arguments.id:
         places = (place for place in places if place.key.startswith(arguments.id))

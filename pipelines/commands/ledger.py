@@ -18,6 +18,7 @@ from pipelines.life import DocumentLife, ImageLife, documents_of, skipped_of
 from pipelines.passes.verdicts import shown
 from pipelines.purge import purge
 from pipelines.report import printable, say
+from pipelines.stored import where_a_build_is
 from pipelines.verify import diff, named, verify
 from pipelines.what_if import Recount, what_if
 
@@ -71,7 +72,7 @@ def shards_folder(path: str) -> str:
     for folder in (Layout(path).shards, path):
         if exists(join(folder, "manifest.json")):
             return folder
-    raise ConfigError(f"{path}: no finished shards there; run 'infimm build RECIPE --out {path}'")
+    raise ConfigError(f"{path}: no finished shards there; {where_a_build_is(path)}")
 
 
 def print_why(arguments: argparse.Namespace, console: Console) -> bool:

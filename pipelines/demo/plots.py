@@ -63,6 +63,7 @@ def plot_captions(pictures: Sequence[tuple[Image.Image, str, bool]], path: str) 
             caption.partition("\n")[0], CAPTION_WIDTH
         )  # what follows the first paragraph is not judged
         axes.set_xlabel(said, fontsize=8, color="darkgreen" if right else "firebrick")
+    figure.suptitle("Green: shape and colour are right. What is said of the background is not judged.", fontsize=10)
     _save(figure, path)
 
 

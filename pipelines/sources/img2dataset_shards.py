@@ -101,7 +101,7 @@ class Img2datasetShards:
         caption = as_text(sample.fields.get("txt")) or as_text(facts.get("caption"))
         reason = ""
         if status != SUCCESS:
-            reason = _slug(status)
+            reason = _failure(status)
         elif image is None:
             reason = "no_image"
         elif len(image) > self.max_image_bytes:
@@ -143,8 +143,9 @@ def _url(facts: Mapping[str, Any] | None, sample: TarSample, item: WorkItem) -> 
     return url.strip() if isinstance(url, str) and url.strip() else f"tar:{item.name}/{sample.key}"
 
 
-def _slug(status: str) -> str:
-    return "".join(c if c.isalnum() else "_" for c in status.lower())[:40]
+def _failure(status: str) -> str:
+    """Return the reason of a pair whose status is no success: img2dataset's own two, or that it is another."""
+    return status if status in ("failed_to_download", "failed_to_resize") else "unknown_status"
 
 
 def _beside(item: WorkItem, ending: str) -> str:
@@ -171,7 +172,7 @@ def _not_in_tar(item: WorkItem, keys: Collection[str]) -> Iterator[Skipped]:
             status = as_slug(row.get("status")) or ""
             if status == SUCCESS and as_slug(row.get("key")) in keys:
                 continue
-            reason = "missing_from_tar" if status == SUCCESS else _slug(status or "no_status")
+            reason = "missing_from_tar" if status == SUCCESS else _failure(status)
             detail = f"{row.get('key')}: {row.get('error_message')}"
             yield Skipped(reason=reason, url=str(row.get("url") or ""), detail=detail)
 

@@ -229,6 +229,22 @@ def test_however_a_file_is_cut_the_same_documents_stand_in_it(tmp_path, name, by
     assert sum(item.size_bytes for item in items) == (tmp_path / name).stat().st_size
 
 
+def test_memory_does_not_grow_with_a_row_group(tmp_path):
+    rows = 20_000
+    captions = pa.array([f"{n:06d}" * 200 for n in range(rows)])  # 24 MB in one row group
+    table = pa.table({"url": pa.array([f"http://a.example/{n}" for n in range(rows)]), "caption": captions})
+    pq.write_table(table, tmp_path / "a.parquet", compression="none", use_dictionary=False)
+    size = table.nbytes
+    del table, captions
+    before, most = pa.total_allocated_bytes(), 0
+    source = ImageCaptions(path=str(tmp_path))
+    for item in source.work_items():
+        for number, _ in enumerate(source.read(item)):
+            if number % 100 == 0:
+                most = max(most, pa.total_allocated_bytes() - before)
+    assert most < size / 2
+
+
 def test_a_csv_and_a_gzip_stay_whole(tmp_path):
     (tmp_path / "a.csv").write_text("url,caption\n" + "u,c\n" * 100)
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(b'{"url": "u", "caption": "c"}\n' * 100))

@@ -96,8 +96,11 @@ def test_failed_downloads_of_the_table_beside_it_are_counted_by_status(tmp_path)
     write_shard(tmp_path, 2)
     rows = [facts(0), facts(1), facts(2), facts(3, status="failed_to_download", error_message="HTTP Error 404")]
     rows.append(facts(4, status="failed_to_resize", error_message="image decoding error"))
+    rows.append(facts(5, status=None))
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "00000.parquet")
-    assert reasons(tmp_path) == {"missing_from_tar": 1, "failed_to_download": 1, "failed_to_resize": 1}
+    assert reasons(tmp_path) == {
+        "missing_from_tar": 1, "failed_to_download": 1, "failed_to_resize": 1, "unknown_status": 1,
+    }  # fmt: skip
     failed = next(one for one in everything(tmp_path) if getattr(one, "reason", "") == "failed_to_download")
     assert (failed.url, failed.detail) == ("https://a.example/3.jpg", "000000003: HTTP Error 404")
 

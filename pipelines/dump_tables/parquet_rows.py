@@ -22,7 +22,8 @@ class ParquetRows:
     def __init__(self, file: IO[bytes], name: str, span: tuple[int, int] | None) -> None:
         """name: of the file, for messages. Raises SourceError when it is no Parquet file."""
         try:
-            self._file = pq.ParquetFile(file, buffer_size=BUFFER_BYTES)
+            # With pre_buffer, which pyarrow turned on by default, the whole row group is read before its first row.
+            self._file = pq.ParquetFile(file, buffer_size=BUFFER_BYTES, pre_buffer=False)
         except DAMAGED as error:
             problem = str(error).splitlines()[0].rstrip(".")
             raise SourceError(f"{name}: no Parquet file ({problem}); remove it or fetch it again.") from None

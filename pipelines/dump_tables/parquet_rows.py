@@ -12,7 +12,7 @@ from infimm_data.errors import SourceError
 from infimm_data.tables import DAMAGED
 from pipelines.sources.contract import Skipped
 
-ROWS_PER_BATCH = 4_096  # of short texts and numbers: about 1 MB
+ROWS_PER_BATCH = 1_024  # of short texts and numbers: some hundred KB, of long captions a few MB
 BUFFER_BYTES = 1 << 20  # read ahead per column, so that a row group of gigabytes is never held
 
 

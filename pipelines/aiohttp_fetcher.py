@@ -8,6 +8,7 @@ import aiohttp
 
 from pipelines.fetch_settings import FetchSettings
 from pipelines.http_session import (
+    CHUNK_BYTES,
     REDIRECTS,
     ConnectTo,
     Refused,
@@ -17,8 +18,6 @@ from pipelines.http_session import (
     new_session,
     opted_out,
 )
-
-CHUNK_BYTES = 1 << 16
 
 
 class AiohttpEngine:

@@ -16,6 +16,7 @@ from yarl import URL
 
 from pipelines.fetch_settings import FetchSettings
 from pipelines.http_session import (
+    CHUNK_BYTES,
     REDIRECTS,
     ConnectTo,
     Refused,
@@ -26,8 +27,6 @@ from pipelines.http_session import (
     joined,
     opted_out,
 )
-
-CHUNK_BYTES = 1 << 16
 
 _FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
     (ssl.SSLCertVerificationError, "bad_certificate"),

@@ -27,6 +27,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 OPT_OUT = frozenset({"noai", "noimageai", "noindex", "noimageindex", "noml"})
 """X-Robots-Tag directives that refuse this use: img2dataset's deny list and `noml`, which its users asked for."""
 HEADER_BYTES = 16_384  # of one header line: above any honest one, far below harm
+CHUNK_BYTES = 1 << 16  # of a body at a time
 NUM_HEADERS = 128  # aiohttp's own bound, written out because the safety of a run depends on it
 
 ConnectTo = Mapping[str, tuple[str, int]]

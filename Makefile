@@ -30,6 +30,8 @@ $(READY): pyproject.toml constraints.txt
 	@echo "installing into $(VENV): a few minutes, once"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	# Without what it declares: it would take webdataset, pandas and opencv back, and works beside the newer ones.
+	$(BIN)/python -m pip install --quiet --no-deps img2dataset==1.47.0
 	touch $@
 
 clean:

@@ -19,8 +19,8 @@ class StoredScore:
     """at_least, at_most: inclusive bounds by column of the dump, {similarity: 0.28}; one_of: {NSFW: [UNLIKELY]}.
 
     of: whose measures these are, each "image"'s or the "document"'s. keep_unknown: whether what the dump did not
-    measure stays. Only stored values are compared: a changed bound costs no new pass. A column that the source
-    does not keep stops the build and is named.
+    measure stays, a column that it does not have at all included; without it such a column stops the build and is
+    named. Only stored values are compared: a changed bound costs no new pass.
     """
 
     of: Literal["image", "document"] = "image"

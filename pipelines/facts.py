@@ -64,13 +64,16 @@ class Facts:
         """Image nodes of all documents."""
         return int(self.images.num_rows)
 
-    def document_column(self, measure: str) -> npt.NDArray[Any]:
-        """Return one measure of all documents: float64 with NaN, or objects with None."""
-        return _column(self.documents, measure)
+    def document_column(self, measure: str, *, is_optional: bool = False) -> npt.NDArray[Any]:
+        """Return one measure of all documents: float64 with NaN, or objects with None.
 
-    def image_column(self, measure: str) -> npt.NDArray[Any]:
-        """Return one measure of all images: float64 with NaN, or objects with None."""
-        return _column(self.images, measure)
+        is_optional: what nobody has measured is unknown of every row; else ConfigError.
+        """
+        return _column(self.documents, measure, is_optional)
+
+    def image_column(self, measure: str, *, is_optional: bool = False) -> npt.NDArray[Any]:
+        """Return one measure of all images, as `document_column` does."""
+        return _column(self.images, measure, is_optional)
 
     def document_groups(self, measure: str) -> npt.NDArray[np.int64]:
         """Return the group of each document as a number, -1 where it has none; equal numbers, equal groups."""
@@ -103,9 +106,9 @@ def _with_columns(table: pa.Table, columns: dict[str, Any]) -> pa.Table:
     return table
 
 
-def _column(table: pa.Table, measure: str) -> npt.NDArray[Any]:
-    if measure not in table.column_names and not table.num_rows:
-        return np.empty(0)
+def _column(table: pa.Table, measure: str, is_optional: bool) -> npt.NDArray[Any]:
+    if measure not in table.column_names and (is_optional or not table.num_rows):
+        return np.full(table.num_rows, None, dtype=object)
     if measure not in table.column_names:
         known = [name for name in table.column_names if name not in ("id", "node", "url")]
         raise ConfigError(

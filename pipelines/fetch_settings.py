@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from infimm_data.config import Settings
@@ -14,8 +16,11 @@ class FetchSettings(Settings):
     drip runs for ever); max_bytes: of one body as it arrives, decompressed; max_redirects: hops; max_pixels:
     width x height as the header declares, checked before decoding (Pillow's own bomb limit is 89 million);
     concurrency: requests under way per work item; per_host: of these to one host; allow_private_hosts: host
-    names whose addresses may be private or local; user_agent: sent with every request.
+    names whose addresses may be private or local; user_agent: sent with every request. engine: what fetches,
+    "infimm" (aiohttp) or "img2dataset" (that package's own download function); both under the same limits.
     """
+
+    engine: Literal["infimm", "img2dataset"] = "infimm"
 
     timeout_s: float = Field(default=10.0, gt=0)
     max_bytes: int = Field(default=20_000_000, ge=1)

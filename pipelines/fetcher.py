@@ -1,7 +1,7 @@
-"""Fetches images over HTTP from hosts that are all taken to be hostile.
+"""Fetches images from hosts that are all taken to be hostile: many at once, few per host, answers in order.
 
-One deadline covers a whole image, redirects and slow drips included; the body is counted as it arrives and as it
-is decompressed. What is asked at all is decided in `pipelines.http_session`.
+What is asked at all is decided in `pipelines.http_session`; an engine asks it, within a deadline for a whole image
+and a bound on its bytes.
 """
 
 from __future__ import annotations
@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import aiohttp
 
+from pipelines.aiohttp_fetcher import AiohttpEngine
 from pipelines.fetch_settings import FetchSettings
-from pipelines.http_session import REDIRECTS, ConnectTo, Refused, check_url, failure, joined, new_session, opted_out
+from pipelines.http_session import ConnectTo, Refused, check_url, failure
+from pipelines.img2dataset_fetcher import Img2datasetEngine
 
-CHUNK_BYTES = 1 << 16
 URLS_AHEAD = 1024  # so many answers may wait for a slow one before them
 HELD_BYTES = 1 << 28  # and no new request starts while they hold more; concurrency x max_bytes may still arrive
 
@@ -29,7 +30,29 @@ class Fetched:
 
     url: str
     status: str
-    data: bytes | None = None
+    data: bytes | None = field(default=None, repr=False)  # asyncio shows results in messages that nobody reads
+
+
+class Engine(Protocol):
+    """What asks for one URL. Made with (settings, connect_to) inside the event loop that it lives in."""
+
+    async def get(self, url: str) -> bytes:
+        """Return the image file; raises Refused, or what `http_session.failure` names.
+
+        Every hop is checked, the deadline is that of `settings` for all of it, and no more than `max_bytes` are
+        held.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        ...
+
+
+ENGINES: dict[str, Callable[[FetchSettings, ConnectTo], Engine]] = {
+    "infimm": AiohttpEngine,
+    "img2dataset": Img2datasetEngine,
+}
 
 
 def fetch_all(
@@ -38,29 +61,29 @@ def fetch_all(
     """Yield the answer for each URL in the order of `urls`, fetching ahead within the limits of `settings`.
 
     The requests go on while an answer is waited for and rest while the caller works on one. A caller that may
-    stop early closes the iterator.
+    stop early closes the iterator. Raises ConfigError where the engine's package is not installed.
     """
     left = iter(urls)
     with asyncio.Runner() as runner:
-        fetcher = runner.run(_new_fetcher(settings, connect_to or {}))
+        # Not `runner.run`: it sets a signal handler per call, which costs more than the request.
+        run: Any = runner.get_loop().run_until_complete
+        fetcher: _Fetcher = run(_new_fetcher(settings, connect_to or {}))
         try:
-            while (answer := runner.run(fetcher.next(left))) is not None:
+            while (answer := run(fetcher.next(left))) is not None:
                 yield answer
         finally:
-            runner.run(fetcher.close())
+            run(fetcher.close())
 
 
 async def _new_fetcher(settings: FetchSettings, connect_to: ConnectTo) -> _Fetcher:
-    return _Fetcher(settings, connect_to)
+    return _Fetcher(settings, ENGINES[settings.engine](settings, connect_to))
 
 
 class _Fetcher:
-    """The session and the requests under way; lives in one event loop."""
+    """The requests under way; lives in one event loop."""
 
-    def __init__(self, settings: FetchSettings, connect_to: ConnectTo) -> None:
-        # No timeout of aiohttp's own: ours starts when a place is free, so that waiting for a busy host costs nothing.
-        accept = {"Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
-        self._session = new_session(settings, connect_to, accept)
+    def __init__(self, settings: FetchSettings, engine: Engine) -> None:
+        self._engine = engine
         self._settings = settings
         self._places = asyncio.Semaphore(settings.concurrency)
         self._hosts: dict[str, asyncio.Semaphore] = {}
@@ -82,11 +105,11 @@ class _Fetcher:
         return answer
 
     async def close(self) -> None:
-        """Cancel what is under way and close the session."""
+        """Cancel what is under way and close the engine."""
         for task in self._ahead:
             task.cancel()
         await asyncio.gather(*self._ahead, return_exceptions=True)
-        await self._session.close()
+        await self._engine.close()
 
     async def _in_turn(self, url: str) -> Fetched:
         """Fetch one URL when its host and the whole have a place free."""
@@ -103,44 +126,6 @@ class _Fetcher:
     async def _fetch(self, url: str) -> Fetched:
         """Fetch one URL; every way to fail is a status, so that the funnel names it."""
         try:
-            async with asyncio.timeout(self._settings.timeout_s):
-                return Fetched(url, "ok", await self._follow(url))
+            return Fetched(url, "ok", await self._engine.get(url))
         except (Refused, TimeoutError, aiohttp.ClientError, zlib.error, OSError, ValueError) as error:
             return Fetched(url, failure(error))
-
-    async def _follow(self, url: str) -> bytes:
-        for _ in range(self._settings.max_redirects + 1):
-            asked = check_url(url, self._settings)
-            async with self._session.get(asked, allow_redirects=False) as response:
-                if opted_out(response.headers.getall("X-Robots-Tag", [])):
-                    raise Refused("opted_out")
-                if response.status in REDIRECTS:
-                    url = joined(asked, response.headers.get("Location", ""))
-                    continue
-                if response.status != 200:
-                    raise Refused(f"http_{response.status}")
-                return await _body(response, self._settings.max_bytes)
-        raise Refused("too_many_redirects")
-
-
-async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-    """Return the body, decompressed where the server compressed it unasked; never more than `max_bytes` are held."""
-    if (response.content_length or 0) > max_bytes:
-        raise Refused("too_many_bytes")
-    body = bytearray()
-    unzip = _decompressor(response.headers.get("Content-Encoding", "identity").strip().lower())
-    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
-        body += unzip.decompress(chunk, max_bytes + 1 - len(body)) if unzip else chunk
-        if len(body) > max_bytes:
-            raise Refused("too_many_bytes")
-    if unzip and not unzip.eof:
-        raise Refused("incomplete_body")
-    return bytes(body)
-
-
-def _decompressor(encoding: str) -> Any:
-    if encoding in ("identity", ""):
-        return None
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise Refused("unknown_encoding")
-    return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, as its first bytes say

@@ -27,6 +27,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 OPT_OUT = frozenset({"noai", "noimageai", "noindex", "noimageindex", "noml"})
 """X-Robots-Tag directives that refuse this use: img2dataset's deny list and `noml`, which its users asked for."""
 HEADER_BYTES = 16_384  # of one header line: above any honest one, far below harm
+CHUNK_BYTES = 1 << 16  # of a body at a time
 NUM_HEADERS = 128  # aiohttp's own bound, written out because the safety of a run depends on it
 
 ConnectTo = Mapping[str, tuple[str, int]]
@@ -66,18 +67,16 @@ class GuardedResolver(AbstractResolver):
         """settings: its `concurrency` and `allow_private_hosts` count."""
         # Threads of our own, one per request: dead names block for seconds, and the loop's few would starve the rest.
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="resolve")
-        self._allowed = frozenset(settings.allow_private_hosts)
-        self._connect_to = connect_to
+        self._settings, self._connect_to = settings, connect_to
 
     async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_UNSPEC) -> list[ResolveResult]:
         """Return the addresses of a host; raises OSError when it has none, Refused when one is not public."""
-        name, port = self._connect_to.get(host, (host, port))
-        found = await asyncio.get_running_loop().run_in_executor(self._threads, _addresses, name, port, family)
-        if host not in self._allowed and not all(is_public(address) for _, address in found):
-            raise Refused("private_address")
+        found = await asyncio.get_running_loop().run_in_executor(
+            self._threads, checked_addresses, host, port, self._settings, self._connect_to, family
+        )
         return [
             ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
-            for kind, address in found
+            for kind, address, port in found
         ]
 
     async def close(self) -> None:
@@ -85,9 +84,19 @@ class GuardedResolver(AbstractResolver):
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _addresses(name: str, port: int, family: Any) -> list[tuple[int, str]]:
+def checked_addresses(
+    host: str, port: int, settings: FetchSettings, connect_to: ConnectTo, family: Any = socket.AF_UNSPEC
+) -> list[tuple[int, str, int]]:
+    """Return (family, address, port) to connect to for a host; may block for as long as its name servers do.
+
+    Raises OSError where it has no address, Refused where one is not public and the host is not allowed that.
+    """
+    name, port = connect_to.get(host, (host, port))
     found = socket.getaddrinfo(name, port, family=family, type=socket.SOCK_STREAM)
-    return [(int(kind), str(address[0])) for kind, _, _, _, address in found]
+    addresses = [(int(kind), str(address[0]), port) for kind, _, _, _, address in found]
+    if host not in settings.allow_private_hosts and not all(is_public(address) for _, address, _ in addresses):
+        raise Refused("private_address")
+    return addresses
 
 
 def check_url(url: str, settings: FetchSettings) -> URL:
@@ -171,10 +180,23 @@ def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
         return None
 
 
+def decompressor(encoding: str) -> Any:
+    """Return what undoes a Content-Encoding with a bound on its output (zlib's interface), None for none.
+
+    Raises Refused where it is no single one of gzip and deflate.
+    """
+    encoding = encoding.strip().lower()
+    if encoding in ("identity", ""):
+        return None
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise Refused("unknown_encoding")
+    return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, as its first bytes say
+
+
 _FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
     (TimeoutError, "timeout"),
     (aiohttp.ClientConnectorCertificateError, "bad_certificate"),
-    (aiohttp.ClientConnectorDNSError, "unknown_host"),
+    ((aiohttp.ClientConnectorDNSError, socket.gaierror), "unknown_host"),
     (aiohttp.InvalidURL, "bad_url"),
     ((aiohttp.ClientPayloadError, zlib.error), "incomplete_body"),
     (aiohttp.ClientResponseError, "bad_response"),

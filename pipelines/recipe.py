@@ -21,6 +21,7 @@ from infimm_data.config import Settings, build_entry, load_yaml, parse_settings
 from infimm_data.errors import ConfigError
 from infimm_data.rules import EditsDocument, Filter
 from pipelines.fetch_settings import FetchSettings
+from pipelines.img2dataset_fetcher import check_installed
 from pipelines.sources.contract import Source
 from pipelines.sources.table import SOURCES
 
@@ -83,6 +84,8 @@ def load_recipe(path: str) -> Recipe:
     Raises ConfigError in one line that names the file, the step, what was found and the nearest valid key.
     """
     read = parse_settings(load_yaml(path), _RecipeFile, where=path)
+    if read.fetch.engine == "img2dataset":
+        check_installed()
     source = build_entry(SOURCES, read.source, kind_key="kind", where=f"{path}, source")
     steps: list[Step] = []
     for number, entry in enumerate(read.steps, 1):

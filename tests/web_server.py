@@ -155,6 +155,9 @@ class _Page(BaseHTTPRequestHandler):
     def page_hang_up(self, rest):
         pass
 
+    def page_agent(self, rest):
+        self.answer(200, str(self.headers.get("User-Agent")).encode())
+
     def page_cookie(self, rest):
         self.answer(302, b"", Location="/cookie_back", Set_Cookie="a=b; Path=/")
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import aiohttp
 from yarl import URL
 
-from pipelines.fetcher import CHUNK_BYTES
+from pipelines.http_session import CHUNK_BYTES
 
 # Hop by hop: of the connection, not of the page. Common Crawl keeps the first two under such names, too.
 _RENAMED = {b"transfer-encoding": b"X-Crawl-Transfer-Encoding", b"content-length": b"X-Crawl-Content-Length"}

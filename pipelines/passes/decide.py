@@ -43,7 +43,8 @@ def decide(facts: Facts, steps: Sequence[Step], *, fetched: bool = True, incumbe
 
     fetched: False while images are not fetched yet; then their status is not asked. incumbents: documents that stay
     the first of their group as long as they are kept at all, where shards are thinned but not packed anew.
-    Raises ConfigError when a rule reads a measure that neither the dump nor any pass has.
+    Raises ConfigError when a rule that does not keep the unknown reads a measure that neither the dump nor any pass
+    has.
     """
     funnel: list[StepCount] = []
     documents, images = Verdicts.all_kept(facts.num_documents, funnel), Verdicts.all_kept(facts.num_images, funnel)
@@ -79,10 +80,11 @@ def _live_images(facts: Facts, found: Decisions) -> Mask:
 def _apply(facts: Facts, found: Decisions, step: Step, rule: Rule, incumbents: Mask | None) -> None:
     """Ask one rule of every row that is still kept, and write down what it drops."""
     level = step.filter.level
+    is_optional = getattr(rule, "or_unknown", False)
     if level == "image":
-        candidates, values = _live_images(facts, found), facts.image_column(rule.measure)
+        candidates, values = _live_images(facts, found), facts.image_column(rule.measure, is_optional=is_optional)
     else:
-        candidates, values = found.documents.kept, _document_values(facts, found, rule.measure)
+        candidates, values = found.documents.kept, _document_values(facts, found, rule.measure, is_optional)
     if isinstance(rule, FirstOfGroup):
         assert level == "document", "groups of images are counted, not reduced to one"
         rank = images_kept(facts, found)
@@ -97,10 +99,10 @@ def _apply(facts: Facts, found: Decisions, step: Step, rule: Rule, incumbents: M
     found.count(line, failing, values[failing])
 
 
-def _document_values(facts: Facts, found: Decisions, measure: str) -> npt.NDArray[Any]:
+def _document_values(facts: Facts, found: Decisions, measure: str, is_optional: bool) -> npt.NDArray[Any]:
     if measure == "images_kept":
         return images_kept(facts, found)
-    return facts.document_column(measure)
+    return facts.document_column(measure, is_optional=is_optional)
 
 
 def images_kept(facts: Facts, found: Decisions) -> npt.NDArray[Any]:

@@ -62,7 +62,7 @@ class CommonCrawlIndex:
                 last = min(first + self.rows_per_item, wanted)
                 part = WorkItem(
                     index=len(items), name=f"{name}[{first}:{last}]", path=path,
-                    size_bytes=size * (last - first) // rows, rows=(first, last),
+                    size_bytes=size * (last - first) // rows, span=(first, last),
                 )  # fmt: skip
                 items.append(part)
         if not items:
@@ -71,7 +71,7 @@ class CommonCrawlIndex:
 
     def preview(self, items: Sequence[WorkItem]) -> Preview:
         """Tell the columns and the exact rows; how many are pages, and how large, from the first work item."""
-        num_rows = sum(last - first for item in items if item.rows for first, last in (item.rows,))
+        num_rows = sum(last - first for item in items if item.span for first, last in (item.span,))
         try:
             columns = table_columns(items[0].path)
             lengths = [row.length for row in _rows(items[0]) if isinstance(row, Capture)]
@@ -111,5 +111,5 @@ class CommonCrawlIndex:
 
 
 def _rows(item: WorkItem) -> Iterator[Capture | BadRow]:
-    first, last = item.rows or (0, 0)
+    first, last = item.span or (0, 0)
     yield from read_captures(item.path, first, last)

@@ -15,19 +15,19 @@ from infimm_data.document import Document
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkItem:
-    """One file of a dump: what one task reads.
+    """One file of a dump, or a part of a large one: what one task reads.
 
     index: position in the source's listing, the same on every run; name: the file relative to the source's
-    path, the `dump` of its documents; path: where it is now (local or any fsspec URL); size_bytes: as stored, 0
-    where the listing does not say; rows: [first, last) where only a part of a table is read, which `name` then
-    says too.
+    path, the `dump` of its documents (of a part, followed by its span: no two items share a name); path: where it
+    is now (local or any fsspec URL); size_bytes: as stored, 0 where the listing does not say; span: of a part, from
+    (inclusive) and to (exclusive), in rows of a table or bytes of a text file; None is the whole file.
     """
 
     index: int
     name: str
     path: str
     size_bytes: int
-    rows: tuple[int, int] | None = None
+    span: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

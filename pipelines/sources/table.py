@@ -5,6 +5,8 @@ from __future__ import annotations
 from pipelines.sources.common_crawl import CommonCrawl
 from pipelines.sources.common_crawl_index import CommonCrawlIndex
 from pipelines.sources.contract import Source
+from pipelines.sources.image_captions import ImageCaptions
+from pipelines.sources.img2dataset_shards import Img2datasetShards
 from pipelines.sources.live_crawl import LiveCrawl
 from pipelines.sources.mint1t import Mint1t
 from pipelines.sources.mmc4 import Mmc4
@@ -25,4 +27,6 @@ SOURCES: dict[str, type[Source]] = {
     "common_crawl_index": CommonCrawlIndex,
     "live_crawl": LiveCrawl,
     "web_archive": WebArchive,
+    "image_captions": ImageCaptions,
+    "img2dataset_shards": Img2datasetShards,
 }

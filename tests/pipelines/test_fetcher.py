@@ -8,10 +8,12 @@ import tracemalloc
 
 import pytest
 
+from infimm_data.errors import ConfigError
 from pipelines import fetcher, http_session
 from pipelines.fetch_settings import FetchSettings
-from pipelines.fetcher import fetch_all
+from pipelines.fetcher import ENGINES
 from pipelines.http_session import is_public
+from pipelines.img2dataset_fetcher import check_installed
 from tests.web_server import BOMB_BYTES, PNG, STOP_S, HostileWeb
 
 HOST = "pictures.example"
@@ -19,11 +21,31 @@ DEADLINE_S = 0.5
 SETTINGS = FetchSettings(timeout_s=DEADLINE_S, max_bytes=1_000_000, max_redirects=3, allow_private_hosts=(HOST,))
 
 
+chosen = {"engine": "infimm"}
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(request):
+    """Every attack is tried on every engine that is installed."""
+    if request.param == "img2dataset":
+        try:
+            check_installed()
+        except ConfigError as error:
+            pytest.skip(str(error))
+    chosen["engine"] = request.param
+    yield request.param
+    chosen["engine"] = "infimm"
+
+
 @pytest.fixture(scope="module")
-def web():
+def web(engine):
     """One hostile web for all tests of this file."""
     with HostileWeb() as served:
         yield served
+
+
+def fetch_all(urls, settings, connect_to):
+    return fetcher.fetch_all(urls, settings.model_copy(update=chosen), connect_to)
 
 
 @pytest.fixture(autouse=True)
@@ -150,6 +172,15 @@ def test_a_gzip_bomb_is_never_held_in_memory(web):
         tracemalloc.stop()
 
 
+def test_every_engine_says_who_asks(web):
+    assert ask(web, "/agent")[0].data == SETTINGS.user_agent.encode()
+
+
+def test_an_answer_is_shown_without_its_bytes():
+    """asyncio shows the result of a task several times per call; with the bytes it took most of the time."""
+    assert repr(fetcher.Fetched("u", "ok", b"x" * 1_000)) == "Fetched(url='u', status='ok')"
+
+
 def test_cookies_are_not_kept(web):
     assert ask(web, "/cookie")[0].data == b"None"
 
@@ -239,7 +270,7 @@ def test_a_url_asked_twice_is_answered_twice(web):
     assert status(web, "/ok", "/ok") == ["ok", "ok"]
 
 
-def test_no_more_requests_than_allowed_are_under_way_at_one_host():
+def test_no_more_requests_than_allowed_are_under_way_at_one_host(engine):
     with HostileWeb() as web:
         answers = ask(
             web, *(f"/wait/0.0{n % 5}" for n in range(30)), settings=SETTINGS.model_copy(update={"per_host": 3})
@@ -248,7 +279,7 @@ def test_no_more_requests_than_allowed_are_under_way_at_one_host():
         assert web.most_at_once == 3
 
 
-def test_no_more_requests_than_allowed_are_under_way_in_all():
+def test_no_more_requests_than_allowed_are_under_way_in_all(engine):
     hosts = [f"h{n}.example" for n in range(12)]
     settings = SETTINGS.model_copy(update={"concurrency": 4, "allow_private_hosts": tuple(hosts)})
     with HostileWeb() as web:
@@ -262,7 +293,7 @@ def test_waiting_for_a_busy_host_does_not_count_as_time_of_the_request(web):
     assert status(web, *["/wait/0.2"] * 4, settings=settings) == ["ok"] * 4
 
 
-def test_no_more_than_a_bounded_number_is_fetched_ahead(monkeypatch):
+def test_no_more_than_a_bounded_number_is_fetched_ahead(engine, monkeypatch):
     monkeypatch.setattr(fetcher, "URLS_AHEAD", 5)
     with HostileWeb() as web:
         answers = fetch_all([f"http://{HOST}/echo/{n}" for n in range(50)], SETTINGS, {HOST: web.address})
@@ -272,7 +303,7 @@ def test_no_more_than_a_bounded_number_is_fetched_ahead(monkeypatch):
         assert [answer.data for answer in answers] == [str(n).encode() for n in range(1, 50)]
 
 
-def test_no_more_than_bounded_bytes_are_held(monkeypatch):
+def test_no_more_than_bounded_bytes_are_held(engine, monkeypatch):
     monkeypatch.setattr(fetcher, "HELD_BYTES", 1)
     answers = None
     with HostileWeb() as web:

@@ -95,6 +95,14 @@ def test_documents_without_any_image_are_decided():
     assert found.documents.reason.tolist() == ["too_few_images", "too_few_words"]
 
 
+@pytest.mark.parametrize("level", ["image", "document"])
+def test_a_measure_that_nobody_has_passes_a_rule_that_keeps_the_unknown(level):
+    rules = AtLeast("clip", 1, "low", True), AtMost("clip", 1, "high", True), OneOf("clip", ("x",), "other", True)
+    found = decide(FACTS, [step("s", level, *rules)])
+    assert found.documents.kept.all()
+    assert found.images.kept.all()
+
+
 def test_a_measure_that_nobody_has_is_named_with_those_that_there_are():
     with pytest.raises(ConfigError, match=r"'clip'.*There are: status, short_side"):
         decide(FACTS, [step("s", "image", AtLeast("clip", 1, "r"))])

@@ -63,10 +63,10 @@ def test_rows_give_the_documents_of_whole_files(crawl, rows_per_item):
 def test_work_items_are_bounded_runs_of_rows(crawl):
     base, index, _ = crawl
     items = CommonCrawlIndex(path=index, base=base, rows_per_item=7).work_items()
-    assert [item.rows for item in items] == [(0, 7), (7, 14), (14, 18)]
+    assert [item.span for item in items] == [(0, 7), (7, 14), (14, 18)]
     assert [item.name for item in items] == ["index.parquet[0:7]", "index.parquet[7:14]", "index.parquet[14:18]"]
     items = CommonCrawlIndex(path=index, base=base, rows_per_item=7, max_rows=8).work_items()
-    assert [item.rows for item in items] == [(0, 7), (7, 8)]
+    assert [item.span for item in items] == [(0, 7), (7, 8)]
 
 
 def test_reads_go_forward_in_each_file(crawl):

@@ -1,0 +1,69 @@
+"""The fetch engine `infimm`: images over aiohttp, one deadline each, their bytes counted as they arrive."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+
+from pipelines.fetch_settings import FetchSettings
+from pipelines.http_session import (
+    CHUNK_BYTES,
+    REDIRECTS,
+    ConnectTo,
+    Refused,
+    check_url,
+    decompressor,
+    joined,
+    new_session,
+    opted_out,
+)
+
+
+class AiohttpEngine:
+    """A session in one event loop."""
+
+    def __init__(self, settings: FetchSettings, connect_to: ConnectTo) -> None:
+        """To be made inside the event loop."""
+        # No timeout of aiohttp's own: ours starts when a place is free, so that waiting for a busy host costs nothing.
+        accept = {"Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
+        self._session = new_session(settings, connect_to, accept)
+        self._settings = settings
+
+    async def get(self, url: str) -> bytes:
+        """Return the body at the end of a URL's redirects; raises what `http_session.failure` names."""
+        async with asyncio.timeout(self._settings.timeout_s):
+            return await self._follow(url)
+
+    async def close(self) -> None:
+        """Close the session and its connections."""
+        await self._session.close()
+
+    async def _follow(self, url: str) -> bytes:
+        for _ in range(self._settings.max_redirects + 1):
+            asked = check_url(url, self._settings)
+            async with self._session.get(asked, allow_redirects=False) as response:
+                if opted_out(response.headers.getall("X-Robots-Tag", [])):
+                    raise Refused("opted_out")
+                if response.status in REDIRECTS:
+                    url = joined(asked, response.headers.get("Location", ""))
+                    continue
+                if response.status != 200:
+                    raise Refused(f"http_{response.status}")
+                return await _body(response, self._settings.max_bytes)
+        raise Refused("too_many_redirects")
+
+
+async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+    """Return the body, decompressed where the server compressed it unasked; never more than `max_bytes` are held."""
+    if (response.content_length or 0) > max_bytes:
+        raise Refused("too_many_bytes")
+    body = bytearray()
+    unzip = decompressor(response.headers.get("Content-Encoding", ""))
+    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+        body += unzip.decompress(chunk, max_bytes + 1 - len(body)) if unzip else chunk
+        if len(body) > max_bytes:
+            raise Refused("too_many_bytes")
+    if unzip and not unzip.eof:
+        raise Refused("incomplete_body")
+    return bytes(body)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,7 @@ from pipelines.run import Run
 from pipelines.sources.contract import Source, WorkItem
 
 VERSION = 1
+_SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*:")  # RFC 3986, 3.1; what has none is a file that the dump should hold
 SCHEMA = pa.schema(
     [
         ("url", pa.string()),  # or what `short_url` makes of it
@@ -148,8 +150,8 @@ def _obtain(
         if url in left:
             short = left.pop(url)
             yield (short, "ok", data) if len(data) <= settings.max_bytes else (short, "too_many_bytes", None)
-    for url in [url for url in left if url[:5].lower() == "data:"]:
-        yield left.pop(url), "bad_data_uri", None
+    for url in [url for url in left if url[:5].lower() == "data:" or not _SCHEME.match(url)]:
+        yield left.pop(url), "bad_data_uri" if url[:5].lower() == "data:" else "missing_file", None
     with contextlib.closing(fetch_all(left, settings, connect_to)) as answers:
         for answer in answers:
             yield left[answer.url], answer.status, answer.data

@@ -20,6 +20,7 @@ from infimm_data.files import open_whole
 from infimm_data.image_headers import BadImage
 from infimm_data.images import inspect_image
 from infimm_data.progress import Track
+from pipelines.annotations.fixes import ONLY_FIXED
 from pipelines.recipe import Recipe
 from pipelines.report import printable, say
 from pipelines.sources.contract import Fixed, Skipped, Source, WorkItem
@@ -28,7 +29,8 @@ WEB = ("http://", "https://")
 _SUFFIXES = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".gif": "gif", ".webp": "webp"}
 _BY_BYTES = "none is needed: images are read by their bytes, and the shards name them by these"
 _LEFT_OUT = "the row is left out of every build; mend it in the file"
-_FIXED = "'fix: true' in the recipe does it"
+_MENDED = "'fix: true' in the recipe mends it"
+_FIXED_AWAY = "'fix: true' in the recipe leaves the row out"
 _IMAGE = "put a good file in its place; until then the step image_loss drops the row"
 _IDS = "none is needed: a document is named by its place in the file"
 
@@ -113,9 +115,7 @@ class Inspection:
                 yield Problem(item.name, row, name, "repeated_id", "an earlier row has the same id", _IDS)
         else:
             self._totals["rows"] += isinstance(found, Skipped)
-            fix = _FIXED if isinstance(found, Fixed) else _LEFT_OUT
-            if isinstance(found, Skipped) and found.reason == "repeated_row":
-                fix = _FIXED
+            fix = _MENDED if isinstance(found, Fixed) else _FIXED_AWAY if found.reason in ONLY_FIXED else _LEFT_OUT
             yield Problem(item.name, found.offset, found.url, found.reason, found.detail, fix)
 
     def _is_known(self, name: str) -> bool:

@@ -27,17 +27,21 @@ from pipelines.annotations.conversations import (
     turns_of,
 )
 
+ONLY_FIXED = frozenset(("empty_answer", "no_answer", "repeated_row"))
+"""Reasons for which a row is left out when rows are mended, and read as it stands when they are not."""
+
 
 def fix_row(row: Any, placeholder: str = PLACEHOLDER) -> list[tuple[str, str]]:
     """Change a row in place where that is safe; return (reason, what was done) for each change.
 
-    Raises NotAConversation when the row is none, or when nothing is left of it.
+    Raises NotAConversation when the row is none, or when no answer is left of it.
     """
     read_conversation(row, placeholder)  # a row that cannot be read is not touched
     _, turns = turns_of(row)
     done = [*_ends(turns), *_empty_answers(turns), *_ends(turns), *_repeated_speakers(turns)]
     if not any(_role(turn) == "assistant" for turn in turns):
-        raise NotAConversation("no_answer", "; ".join(what for _, what in done) or "no turn of the assistant")
+        reason = "empty_answer" if any(found == "empty_answer" for found, _ in done) else "no_answer"
+        raise NotAConversation(reason, "; ".join(what for _, what in done) or "no turn of the assistant")
     return [*done, *_placeholders(row, turns, placeholder)]
 
 

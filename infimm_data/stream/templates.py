@@ -15,12 +15,13 @@ its outer white space stands where its node stands: pieces of a turn are joined 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from infimm_data.document import Document, ImageNode, Node, TextNode
-from infimm_data.stream.tokens import Columns, Tokens, Vocabulary, cut_qualities, joined, pieces
+from infimm_data.stream.tokens import INSIDE_WORD, Columns, Tokens, Vocabulary, cut_qualities, joined, pieces
 
 TemplateName = Literal["plain", "zephyr", "vicuna", "llama2"]
 """`plain` is the interleaved form of `infimm_data.stream.tokens`, which knows no roles."""
@@ -122,23 +123,22 @@ class _Writer:
         return self._columns.tokens()
 
     def _encode(self) -> None:
-        """Encode the texts that wait; a token has the loss of the text in which it starts."""
-        whole = "".join(text for text, _ in self._texts)
-        if not whole:
+        """Encode the texts that wait; a token has the loss of the text in which it starts.
+
+        A cut may lie inside an answer, never inside anything else.
+        """
+        if not self._texts:
             return
-        ids, starts = self.vocabulary.encode(whole)
-        qualities = [0] * len(whole)  # a cut lies inside an answer or between two exchanges
-        losses = [False] * len(whole)
-        at = 0
+        ids, starts = self.vocabulary.encode("".join(text for text, _ in self._texts))
+        first = end = 0
         for text, has_loss in self._texts:
-            end = at + len(text)
-            losses[at:end] = [has_loss] * len(text)
-            if has_loss:
-                qualities[at:end] = cut_qualities(text)[:-1].tolist()
-            at = end
+            begin, end = end, end + len(text)
+            stop = bisect_left(starts, end, lo=first)
+            places = [start - begin for start in starts[first:stop]]
+            cuts = cut_qualities(text)[places].tolist() if has_loss else [INSIDE_WORD] * len(places)
+            self._columns.add(*ids[first:stop], has_loss=has_loss, cuts=cuts)
+            first = stop
         self._texts = []
-        for token, start in zip(ids, starts, strict=True):
-            self._columns.add(token, has_loss=losses[start], cuts=(qualities[start],))
 
 
 def _zephyr(write: _Writer, exchange: Exchange, system: str | None) -> None:

@@ -77,7 +77,10 @@ class Conversation:
 
 def first_key(row: dict[str, Any], names: Sequence[str]) -> str | None:
     """Return the first of the names that the row has."""
-    return next((name for name in names if name in row), None)
+    for name in names:  # not a generator: this is asked four times a turn
+        if name in row:
+            return name
+    return None
 
 
 def turns_of(row: Any) -> tuple[str, list[Any]]:

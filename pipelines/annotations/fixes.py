@@ -23,6 +23,7 @@ from pipelines.annotations.conversations import (
     WHO,
     NotAConversation,
     first_key,
+    image_names,
     read_conversation,
     turns_of,
 )
@@ -105,12 +106,12 @@ def _repeated_speakers(turns: list[Any]) -> Iterator[tuple[str, str]]:
 
 
 def _placeholders(row: Any, turns: list[Any], placeholder: str) -> Iterator[tuple[str, str]]:
-    conversation = read_conversation(row, placeholder)
-    if conversation.num_placeholders or not conversation.images:
+    images = image_names(row)
+    if not images or read_conversation(row, placeholder).num_placeholders:
         return
     for turn in turns:
         text = _text(turn)
         if _role(turn) == "user" and text is not None:
-            turn[first_key(turn, WHAT)] = f"{placeholder}\n" * len(conversation.images) + text
-            yield "no_placeholder", f"{len(conversation.images)} images put before the first question"
+            turn[first_key(turn, WHAT)] = f"{placeholder}\n" * len(images) + text
+            yield "no_placeholder", f"{len(images)} images put before the first question"
             return

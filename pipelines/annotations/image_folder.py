@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 from fsspec.implementations.local import LocalFileSystem
@@ -19,11 +20,20 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _OTHER_SUFFIXES = (".gif", ".png", ".jpg", ".jpeg", ".webp")
 
 
-@dataclass(frozen=True, slots=True)
 class ImageFolder:
-    """root: a local folder, an fsspec URL, or an http(s) address below which the names lie."""
+    """A folder of images: local, on another file system, or an http(s) address below which the names lie."""
 
-    root: str
+    def __init__(self, root: str) -> None:
+        """root: a local path, an fsspec URL, "package:" as `infimm_data.files.resolve` takes it, or http(s)."""
+        self._root = resolve(root).rstrip("/") or "/"
+        self._is_web = root.startswith(WEB)
+        fs: Any = None
+        inside = ""
+        if not self._is_web:
+            fs, inside = file_system(self._root)
+        self._fs, self._inside = fs, inside
+        self._is_local = isinstance(self._fs, LocalFileSystem)
+        self._base = os.path.join(os.path.realpath(self._inside), "") if self._is_local else ""
 
     def url(self, name: str) -> str | None:
         """Return the URL of the image node for a name of the annotation file; None for a name that is not safe.
@@ -35,32 +45,37 @@ class ImageFolder:
             return name
         if not _stays_below(name):
             return None
-        if self.root.startswith(WEB):
-            return join(self.root, quote(name))
-        return name if self._local(name) is not None else None
+        if self._is_web:
+            return join(self._root, quote(name))
+        return name if self._path(name) is not None else None
 
-    def _local(self, name: str) -> str | None:
+    def _path(self, name: str) -> str | None:
         """Return the path of a name below the folder, None where a link leads out; the name is safe by its text."""
-        fs, root = file_system(resolve(self.root))
-        if not isinstance(fs, LocalFileSystem):
-            return f"{root.rstrip('/')}/{name}"
-        base, path = os.path.realpath(root), os.path.realpath(os.path.join(root, name))
-        return path if path.startswith(base.rstrip(os.sep) + os.sep) else None
+        if not self._is_local:
+            return f"{self._inside}/{name}"
+        path = os.path.realpath(self._base + name)
+        return path if path.startswith(self._base) else None
 
     def other_suffix(self, name: str) -> str | None:
         """Return the name under which a missing file lies there with another suffix (a.gif for a.jpg), or None."""
-        if self.url(name) != name or name.startswith((*WEB, _INLINE)) or self._size(name) is not None:
+        if self._is_web or not _stays_below(name) or self._size(name) is not None:
             return None
         stem = os.path.splitext(name)[0]
         others = (stem + suffix for suffix in _OTHER_SUFFIXES)
         return next((other for other in others if self._size(other) is not None), None)
 
     def _size(self, name: str) -> int | None:
-        fs, _ = file_system(resolve(self.root))
-        path = self._local(name)
-        if path is None or not fs.isfile(path):
+        """Return the bytes of a file in the folder; None where there is no such file, or no plain one."""
+        path = self._path(name)
+        if path is None:
             return None
-        return int(fs.size(path) or 0)
+        try:
+            if self._is_local:
+                found = os.stat(path)
+                return found.st_size if stat.S_ISREG(found.st_mode) else None
+            return int(self._fs.size(path)) if self._fs.isfile(path) else None
+        except OSError:
+            return None
 
     def read(self, urls: Collection[str], max_bytes: int) -> Iterator[tuple[str, bytes]]:
         """Yield (URL, bytes) of the wanted images that lie in the folder or in their own `data:` address.
@@ -70,7 +85,7 @@ class ImageFolder:
         for url in urls:
             if url[: len(_INLINE)].lower() == _INLINE:
                 data = decode_data_uri(url, max_bytes)
-            elif _stays_below(url) and not self.root.startswith(WEB):
+            elif _stays_below(url) and not self._is_web:
                 data = self._read(url, max_bytes)
             else:
                 data = None
@@ -79,10 +94,7 @@ class ImageFolder:
 
     def _read(self, name: str, max_bytes: int) -> bytes | None:
         size = self._size(name)
-        if size is None or size > max_bytes:
-            return None
-        fs, _ = file_system(resolve(self.root))
-        return bytes(fs.cat_file(self._local(name)))
+        return None if size is None or size > max_bytes else bytes(self._fs.cat_file(self._path(name)))
 
 
 def _stays_below(name: str) -> bool:

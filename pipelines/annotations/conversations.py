@@ -14,7 +14,7 @@ What else a row holds stays in the document's `record`, with its numbers, its or
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
@@ -216,33 +216,31 @@ def _put(row: Any, path: Path, value: str | None) -> None:
     row[path[-1]] = value
 
 
+class NodesChanged(ValueError):  # noqa: N818 -- an answer: the row has to be made anew
+    """The nodes of a document are not those that its record tells of."""
+
+
 def written_row(document: Document) -> dict[str, Any]:
     """Return a document as a row of LLaVA's JSON; one that was read from a row of any style as that very row.
 
-    Raises ValueError when the nodes are not those that the record tells of.
+    Raises NodesChanged when a document has lost or gained nodes since it was read.
     """
     if not document.record:
-        return _new_row(document)
+        return new_row(document)
     record = json.loads(document.record)
-    row: dict[str, Any] = record["row"]
+    if sum(number for _, number in record["texts"]) != len(document.nodes):
+        raise NodesChanged(f"document {document.id}: it has not the nodes that its record tells of")
     nodes = iter(document.nodes)
     for path, number in record["texts"]:
-        found = [next(nodes, None) for _ in range(number)]
-        if any(node is None for node in found):
-            raise ValueError(f"document {document.id}: it has fewer nodes than its record tells of")
+        found = [next(nodes) for _ in range(number)]
         if path:
-            _put(row, path, _joined((node for node in found if node is not None), record["placeholder"]))
-    if next(nodes, None) is not None:
-        raise ValueError(f"document {document.id}: it has more nodes than its record tells of")
-    return row
+            texts = (node.text if isinstance(node, TextNode) else record["placeholder"] for node in found)
+            _put(record["row"], path, "".join(texts))
+    return dict(record["row"])
 
 
-def _joined(nodes: Iterator[Node], placeholder: str) -> str:
-    return "".join(node.text if isinstance(node, TextNode) else placeholder for node in nodes)
-
-
-def _new_row(document: Document) -> dict[str, Any]:
-    """Return the row of a document that was not read from one; a node without a role is the assistant's."""
+def new_row(document: Document) -> dict[str, Any]:
+    """Return a new row with the document's id; a node without a role is the assistant's."""
     row: dict[str, Any] = {"id": document.id}
     urls = [node.url for node in document.images]
     if urls:

@@ -38,6 +38,6 @@ def run_hygiene(arguments: argparse.Namespace, console: Console) -> bool:
 
 def run_export(arguments: argparse.Namespace, console: Console) -> bool:
     """Write the rows and say how many."""
-    number = export_rows(Layout(arguments.build), arguments.out)
-    say(console, f"{number} rows: {arguments.out}")
+    found = export_rows(Layout(arguments.build), arguments.out)
+    say(console, f"{found.rows} rows, {found.as_read} of them as they were read: {arguments.out}")
     return True

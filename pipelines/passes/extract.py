@@ -37,11 +37,13 @@ def extract_print(recipe: Recipe, item: WorkItem) -> str:
 def extract_item(source: Source, item: WorkItem, path: str, print_: str) -> dict[str, Any]:
     """Write the documents of one work item to `path`; return its counts.
 
-    counts: documents, skipped {reason: number}, fixed {reason: number}, examples {reason: [{offset, url, detail}]}.
+    counts: documents; skipped {reason: number} and examples {reason: [{offset, url, detail}]} of them; fixed and
+    fixed_examples likewise.
     """
     skipped: Counter[str] = Counter()
     fixed: Counter[str] = Counter()
     examples: dict[str, list[dict[str, Any]]] = {}
+    fixed_examples: dict[str, list[dict[str, Any]]] = {}
     seen: set[str] = set()
     with open_table(path, DOCUMENTS, fingerprint=print_) as table:
         for found in source.read(item):
@@ -52,10 +54,11 @@ def extract_item(source: Source, item: WorkItem, path: str, print_: str) -> dict
                     continue
                 origin = found.origin  # the same record twice: a sample's key must name one document
                 found = Skipped(reason="repeated_record", offset=origin.offset, url=origin.url)
-            (fixed if isinstance(found, Fixed) else skipped)[found.reason] += 1
-            _name_example(examples, found)
+            numbers, named = (fixed, fixed_examples) if isinstance(found, Fixed) else (skipped, examples)
+            numbers[found.reason] += 1
+            _name_example(named, found)
         table.counts.update(documents=len(seen), skipped=dict(sorted(skipped.items())), examples=examples)
-        table.counts.update(fixed=dict(sorted(fixed.items())))
+        table.counts.update(fixed=dict(sorted(fixed.items())), fixed_examples=fixed_examples)
     return table.counts
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from infimm_data.document import Document, ImageNode, TextNode
 from pipelines.annotations.conversations import (
+    NodesChanged,
     NotAConversation,
     names_shown,
     nodes_of,
@@ -162,5 +163,5 @@ def test_a_document_that_was_no_row_becomes_one():
 def test_a_document_that_lost_a_node_is_not_written_as_if_it_had_it():
     whole = document_of(ROWS["llava"])
     for nodes in (whole.nodes[:-1], (*whole.nodes, TextNode(text="more"))):
-        with pytest.raises(ValueError, match="nodes than its record tells of"):
+        with pytest.raises(NodesChanged, match="has not the nodes that its record tells of"):
             written_row(Document(id="x", nodes=nodes, record=whole.record))

@@ -57,12 +57,11 @@ def inspect_recipe(recipe: Recipe, out: str, console: Console, *, with_images: b
     counts: Counter[tuple[str, str]] = Counter()
     totals: Counter[str] = Counter()
     inspection = Inspection(recipe, totals)
-    with open_whole(out) as file, Track("hygiene", len(items), unit="files") as track:
+    with open_whole(out) as file:
         for item in items:
             for problem in inspection.problems(item, with_images=with_images):
                 counts[problem.problem, problem.fix] += 1
                 file.write((json.dumps(asdict(problem), ensure_ascii=False) + "\n").encode("utf-8", "replace"))
-            track.advance()
     _show(counts, totals, console)
     say(console, f"each problem of each row: {out}")
     return not totals["unreadable"]
@@ -126,12 +125,14 @@ class Inspection:
 
     def _of_images(self, item: WorkItem, shown: dict[str, list[tuple[int, str]]]) -> Iterator[Problem]:
         left = {url for url in shown if not url.startswith(WEB)}
-        for url, data in self._source.images(item, sorted(left)):
-            left.discard(url)
-            self._totals["images"] += 1
-            problem, detail, fix = self._of_image(url, data)
-            for row, name in shown[url] if problem else ():
-                yield Problem(item.name, row, name, problem, f"{short_url(url)}: {detail}", fix)
+        with Track(f"images of {item.name}", len(left), unit="images") as track:
+            for url, data in self._source.images(item, sorted(left)):
+                left.discard(url)
+                self._totals["images"] += 1
+                problem, detail, fix = self._of_image(url, data)
+                for row, name in shown[url] if problem else ():
+                    yield Problem(item.name, row, name, problem, f"{short_url(url)}: {detail}", fix)
+                track.advance()
         for url in sorted(left):
             for row, name in shown[url]:
                 yield Problem(item.name, row, name, "missing_file", short_url(url), _IMAGE)

@@ -26,6 +26,7 @@ TURNS = ("conversations", "messages", "conversation")
 WHO = ("from", "role")
 WHAT = ("value", "content")
 IMAGES = ("images", "image")
+OTHER_MEDIA = ("videos", "video", "audios", "audio")  # LLaMA-Factory's and LLaVA-Video's names
 ROLES: dict[str, Role] = {
     "human": "user", "user": "user",
     "gpt": "assistant", "assistant": "assistant", "chatgpt": "assistant", "model": "assistant",
@@ -105,7 +106,9 @@ def read_conversation(row: Any, placeholder: str = PLACEHOLDER) -> Conversation:
 
 
 def image_names(row: dict[str, Any]) -> list[str]:
-    """Return the names of a row's images; raises NotAConversation where they are no names."""
+    """Return the names of a row's images; raises NotAConversation where they are no names, or where it shows films."""
+    if (other := next((key for key in OTHER_MEDIA if row.get(key)), None)) is not None:
+        raise NotAConversation("other_media", f"'{other}' is {str(row[other])[:80]!r}; only images are read")
     name = first_key(row, IMAGES)
     names = None if name is None else row[name]
     if names is None or names == "":

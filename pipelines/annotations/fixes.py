@@ -39,7 +39,7 @@ def fix_row(row: Any, placeholder: str = PLACEHOLDER) -> list[tuple[str, str]]:
     """
     read_conversation(row, placeholder)  # a row that cannot be read is not touched
     _, turns = turns_of(row)
-    done = [*_ends(turns), *_empty_answers(turns), *_ends(turns), *_repeated_speakers(turns)]
+    done = [*_empty_answers(turns), *_ends(turns), *_repeated_speakers(turns)]
     if not any(_role(turn) == "assistant" for turn in turns):
         reason = "empty_answer" if any(found == "empty_answer" for found, _ in done) else "no_answer"
         raise NotAConversation(reason, "; ".join(what for _, what in done) or "no turn of the assistant")

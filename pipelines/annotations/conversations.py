@@ -195,7 +195,7 @@ def names_shown(conversation: Conversation) -> list[str]:
 def record_of(conversation: Conversation, placeholder: str = PLACEHOLDER) -> str:
     """Return the record of the document: the row without its texts, and where each of them stood.
 
-    Raises NotAConversation when the row is nested too deep for JSON.
+    Raises NotAConversation when the row holds what JSON cannot: nesting without end, a number beyond all bounds.
     """
     texts = [text for turn in conversation.turns for text in turn.texts]
     for path, _ in texts:
@@ -203,9 +203,9 @@ def record_of(conversation: Conversation, placeholder: str = PLACEHOLDER) -> str
             _put(conversation.row, path, None)
     data = {"row": conversation.row, "texts": texts, "placeholder": placeholder}
     try:
-        return json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=_number)
-    except RecursionError:
-        raise NotAConversation("not_an_object", "nested too deep") from None
+        return json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=_number, allow_nan=False)
+    except (RecursionError, ValueError) as error:
+        raise NotAConversation("not_json", str(error)) from None
 
 
 def _number(value: Any) -> float:

@@ -58,7 +58,7 @@ class Task:
     names: str = ""
     urls: tuple[str, ...] = ()
     split: str = "split"
-    splits: Mapping[Any, str] = field(default_factory=dict)
+    splits: Mapping[str, str] = field(default_factory=dict)
     rejects: tuple[str, ...] = ()
     spelling: Mapping[str, str] = field(default_factory=dict)
 
@@ -101,7 +101,7 @@ TASKS: dict[TaskName, Task] = {
     ),
     "ocrvqa": Task(
         place="", image="{key}.jpg", urls=("imageURL",), question="questions", prompt=SHORT, answers=("answers",),
-        splits={1: "train", 2: "val", 3: "test"},
+        splits={"1": "train", "2": "val", "3": "test"},
     ),
     "gqa": Task(place="", image="{imageId}.jpg", question="question", prompt=SHORT, answers=("answer",)),
     "scienceqa": Task(

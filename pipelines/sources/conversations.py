@@ -57,8 +57,8 @@ class Conversations:
         """Yield a document for each row; raises SourceError where the file holds none.
 
         Left out, by reason: what is no conversation (`not_an_object`, `no_conversation`, `bad_turn`, `unknown_role`,
-        `bad_image_list`, `other_media`), `placeholder_mismatch`, `unsafe_image_name`, and with `fix` also `repeated_row` and
-        `no_answer`.
+        `bad_image_list`, `other_media`, `not_json`), `placeholder_mismatch`, `unsafe_image_name`, and with `fix`
+        also `repeated_row`, `empty_answer` and `no_answer`.
         """
         return answered(item, None, _Reading(self, item).answers)
 

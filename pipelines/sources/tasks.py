@@ -12,7 +12,7 @@ from infimm_data.files import exists, resolve
 from pipelines.annotations.image_folder import WEB, ImageFolder
 from pipelines.annotations.joining import join_rows
 from pipelines.annotations.reading import list_items, previewed, rows_answered
-from pipelines.annotations.rows import Damage, Row, open_rows, read_rows
+from pipelines.annotations.rows import Row, open_rows, read_rows
 from pipelines.annotations.tasks import TASKS, NotARow, Task, TaskName, exchanges_of
 from pipelines.sources.contract import Answer, Preview, Skipped, WorkItem
 
@@ -63,62 +63,60 @@ class Tasks:
 
         Left out, by reason: `no_answer`, `rejected`, `other_split`, `bad_row`, `unsafe_image_name`, `no_image_name`.
         """
+        reading = _Reading(self, item)
         with open_rows(item.path) as file:
-            rows: Iterator[Row | Damage] = read_rows(file, self._task.place)
-            names = self._names(item)
+            rows = read_rows(file, reading.task.place)
             if self.annotations is None:
-                yield from rows_answered(rows, item.name, self._task.place, self._answers(item, names))
+                yield from rows_answered(rows, item.name, reading.task.place, reading.answers)
                 return
             with open_rows(resolve(self.annotations)) as beside:
                 both = join_rows(rows, read_rows(beside, "annotations"), "question_id")
-                yield from rows_answered(both, item.name, self._task.place, self._answers(item, names))
+                yield from rows_answered(both, item.name, reading.task.place, reading.answers)
 
     def images(self, item: WorkItem, urls: Collection[str]) -> Iterator[tuple[str, bytes]]:
         """Yield (name, image file) of the wanted images that lie in the folder."""
-        return self._folder.read(urls, self.max_image_bytes)
+        if self.images_root is not None:
+            yield from ImageFolder(self.images_root).read(urls, self.max_image_bytes)
 
     def preview(self, items: Sequence[WorkItem]) -> Preview:
         """Tell what the beginning of the first file holds, extrapolated."""
-        return previewed(items, self._task.place, lambda item: self._looked_at)
+        return previewed(items, self._task.place, lambda item: _looked_at)
 
-    def _looked_at(self, row: Row) -> Iterator[Answer]:
-        yield Document(id="", nodes=(ImageNode(url=""),))  # its answer, or its image's name, may stand elsewhere
 
-    @property
-    def _folder(self) -> ImageFolder:
-        return ImageFolder(self.images_root or WEB[1])
+def _looked_at(row: Row) -> Iterator[Answer]:
+    yield Document(id="", nodes=(ImageNode(url=""),))  # its answer, or its image's name, may stand elsewhere
 
-    def _names(self, item: WorkItem) -> dict[Any, dict[str, Any]]:
-        """Return what a list of images says of each, by its id; about 300 bytes an image (120,000 in COCO)."""
-        if not self._task.names:
-            return {}
-        with open_rows(item.path) as file:
-            rows = [row.data for row in read_rows(file, self._task.names) if isinstance(row, Row)]
-        wanted = ("file_name", *self._task.urls)
-        return {row["id"]: {name: row.get(name) for name in wanted} for row in rows if _has_id(row)}
 
-    def _answers(self, item: WorkItem, names: Mapping[Any, dict[str, Any]]) -> Any:
-        def answers(row: Row) -> Iterator[Answer]:
-            name = next((str(row.data[key]) for key in _IDS if _named(row.data, key)), row.key)
-            try:
-                nodes = self._nodes(row, names)
-            except NotARow as problem:
-                yield Skipped(reason=problem.reason, offset=row.offset, url=name, detail=str(problem))
-            else:
-                yield new_document(nodes, Origin(dump=item.name, offset=row.offset, url=name))
+class _Reading:
+    """Reads the rows of one file; knows the names of its images where a list of them gives these."""
 
-        return answers
+    def __init__(self, source: Tasks, item: WorkItem) -> None:
+        self.task = TASKS[source.task]
+        self._item, self._split = item, source.split
+        self._prompt = self.task.prompt if source.prompt is None else source.prompt
+        self._folder = None if source.images_root is None else ImageFolder(source.images_root)
+        self._pattern = source.image_name or self.task.image
+        self._names = _names(item, self.task) if self.task.names else {}
 
-    def _nodes(self, row: Row, names: Mapping[Any, dict[str, Any]]) -> tuple[Node, ...]:
+    def answers(self, row: Row) -> Iterator[Answer]:
+        """Yield what becomes of a row."""
+        name = next((str(row.data[key]) for key in _IDS if _has_id(row.data, key)), row.key)
+        try:
+            nodes = self._nodes(row)
+        except NotARow as problem:
+            yield Skipped(reason=problem.reason, offset=row.offset, url=name, detail=str(problem))
+        else:
+            yield new_document(nodes, Origin(dump=self._item.name, offset=row.offset, url=name))
+
+    def _nodes(self, row: Row) -> tuple[Node, ...]:
         if not isinstance(row.data, dict):
             raise NotARow("bad_row", f"found {type(row.data).__name__}, expected an object")
-        task, data = self._task, row.data
-        if self._task.names and isinstance(image_id := data.get("image_id"), str | int):
-            data = {**data, **names.get(image_id, {})}
-        split = data.get(task.split)
-        if self.split is not None and task.splits.get(split, split) != self.split:
-            raise NotARow("other_split", str(split)[:80])
-        exchanges = exchanges_of(data, task, task.prompt if self.prompt is None else self.prompt)
+        data: Mapping[str, Any] = row.data
+        if self._names and _has_id(data, "image_id"):
+            data = {**data, **self._names.get(data["image_id"], {})}
+        if self._split is not None and (split := self._split_of(data)) != self._split:
+            raise NotARow("other_split", split)
+        exchanges = exchanges_of(data, self.task, self._prompt)
         shown = self._shown(row.key, data)
         nodes: list[Node] = [] if shown is None else [ImageNode(url=shown, role="user")]
         for question, answer in exchanges:
@@ -126,30 +124,40 @@ class Tasks:
             nodes.append(TextNode(text=answer, role="assistant"))
         return tuple(nodes)
 
+    def _split_of(self, data: Mapping[str, Any]) -> str:
+        split = str(data.get(self.task.split))[:80]
+        return self.task.splits.get(split, split)
+
     def _shown(self, key: str, data: Mapping[str, Any]) -> str | None:
         """Return the URL of a row's image; None where it is a row about none, as half of ScienceQA's are."""
-        task = self._task
-        if task.choices and data.get("image") in (None, ""):
+        if self.task.choices and data.get("image") in (None, ""):
             return None
-        if self.images_root is None:
-            found = next((data[name] for name in task.urls if isinstance(data.get(name), str)), None)
-            if found is None or not found.startswith(WEB):
-                raise NotARow("no_image_name", f"no address in {', '.join(task.urls)}")
-            return str(found)
-        pattern = self.image_name or task.image
+        if self._folder is None:
+            return _address(data, self.task.urls)
         try:
-            name = pattern.format(**{**data, "key": key})
+            name = self._pattern.format(**{**data, "key": key})
         except (KeyError, ValueError, IndexError, AttributeError, TypeError) as error:
-            raise NotARow("no_image_name", f"{pattern!r} does not fit the row ({error!r})") from None
+            raise NotARow("no_image_name", f"{self._pattern!r} does not fit the row ({error!r})") from None
         url = self._folder.url(name)
         if url is None:
             raise NotARow("unsafe_image_name", f"{name[:200]!r} does not lie in the folder of images")
         return url
 
 
-def _named(data: Any, key: str) -> bool:
+def _address(data: Mapping[str, Any], names: Sequence[str]) -> str:
+    found = next((data[name] for name in names if isinstance(data.get(name), str)), "")
+    if not found.startswith(WEB):
+        raise NotARow("no_image_name", f"no address in {', '.join(names)}")
+    return str(found)
+
+
+def _names(item: WorkItem, task: Task) -> dict[Any, dict[str, Any]]:
+    """Return what the list of images says of each, by its id; about 300 bytes an image, of which COCO has 120,000."""
+    wanted = ("file_name", *task.urls)
+    with open_rows(item.path) as file:
+        rows = (row.data for row in read_rows(file, task.names) if isinstance(row, Row) and _has_id(row.data, "id"))
+        return {row["id"]: {name: row.get(name) for name in wanted} for row in rows}
+
+
+def _has_id(data: Any, key: str) -> bool:
     return isinstance(data, dict) and isinstance(data.get(key), str | int)
-
-
-def _has_id(row: Any) -> bool:
-    return _named(row, "id")

@@ -140,6 +140,7 @@ def test_images_stand_where_their_placeholders_are_in_the_order_of_both():
         ({"conversations": turns(("human", "x")), "image": 7}, "bad_image_list"),
         ({"conversations": turns(("human", "x")), "images": ["a", None]}, "bad_image_list"),
         ({"conversations": turns(("human", "<video>x")), "videos": ["a.mp4"]}, "other_media"),
+        ({"conversations": turns(("human", "x")), "score": float("inf")}, "not_json"),
         ({"conversations": turns(("human", "<image>"))}, "placeholder_mismatch"),
         ({"conversations": turns(("human", "x")), "image": "a.jpg"}, "placeholder_mismatch"),
         ({"conversations": turns(("human", "<image><image>")), "image": "a.jpg"}, "placeholder_mismatch"),

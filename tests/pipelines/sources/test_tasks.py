@@ -194,6 +194,12 @@ def test_a_row_that_gives_no_question_and_answer_has_its_reason(tmp_path, row, r
     assert [getattr(one, "reason", "document") for one in answers] == [reason, "document"]
 
 
+def test_a_split_that_is_no_name_is_another_split(tmp_path):
+    rows = {"1": {"questions": ["Who?"], "answers": ["Me"], "split": [1]}, "2": {"questions": [], "answers": []}}
+    _, _, answers = read(tmp_path, "ocrvqa", rows, split="train")
+    assert [one.reason for one in answers] == ["other_split", "other_split"]
+
+
 def test_a_pattern_that_does_not_fit_is_counted(tmp_path):
     row = {"image_id": "no number", "question": "Q", "answers": ["x"]}
     _, _, (left,) = read(tmp_path, "vqav2", {"questions": [row]})

@@ -97,7 +97,7 @@ def _pieces_of(
     document: Document, vocabulary: Vocabulary, settings: StreamSettings, failures: Failures
 ) -> Iterable[Tokens]:
     conversation = None if settings.template == "plain" else conversation_of(document)
-    if conversation is None or settings.template == "plain":
+    if conversation is None:
         tokens = tokenise(document, vocabulary, loss_before_first_image=settings.loss_before_first_image)
         return pieces(tokens, settings.row_tokens) if len(tokens) else ()
     found, num_too_long = chat_pieces(conversation, vocabulary, settings.template, settings.row_tokens)

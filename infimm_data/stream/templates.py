@@ -229,29 +229,27 @@ def chat_pieces(
     num_too_long = 0
     for exchange in (one for one in conversation.exchanges if one.answer):
         tokens = chat.exchange(exchange, is_first=not part)
-        if part and sum(map(len, (*part, tokens, chat.end))) > max_tokens:
-            found.append(joined([*part, chat.end]))
+        if part and sum(map(len, (*part, tokens))) + len(chat.end) > max_tokens:
+            found.append(chat.closed(part))
             part, tokens = [], chat.exchange(exchange, is_first=True)
         if len(tokens) + len(chat.end) <= max_tokens:
             part.append(tokens)
         elif chat.question_length(exchange) < max_tokens:
-            found += pieces(joined([tokens, chat.end]), max_tokens)
+            found += pieces(chat.closed([tokens]), max_tokens)
         else:
             num_too_long += 1
     if part:
-        found.append(joined([*part, chat.end]))
+        found.append(chat.closed(part))
     return [piece for piece in found if piece.has_loss], num_too_long
 
 
 class _Chat:
-    """One conversation in one template; end: what stands after its last exchange."""
+    """One conversation in one template; end: ids of what stands after the last exchange."""
 
     def __init__(self, vocabulary: Vocabulary, template: TemplateName, conversation: Conversation) -> None:
         self._vocabulary, self._conversation = vocabulary, conversation
         self._template, end = TEMPLATES[template]
-        write = _Writer(vocabulary, len(conversation.images) - 1, 0)
-        write.text(end)
-        self.end = write.tokens()
+        self.end = vocabulary.encode(end)[0] if end else []
 
     def exchange(self, exchange: Exchange, *, is_first: bool) -> Tokens:
         """Return an exchange as the first of a piece, with what it needs to be understood, or as a later one."""
@@ -266,6 +264,12 @@ class _Chat:
         again_asked = exchange._replace(question=(*again, *exchange.question))
         self._template(write, again_asked, self._conversation.system)
         return write.tokens()
+
+    def closed(self, exchanges: Sequence[Tokens]) -> Tokens:
+        """Return exchanges as one piece, with what stands after the last; it looks where the token before it looks."""
+        columns = Columns(image=int(exchanges[-1].image_index[-1]))
+        columns.add(*self.end, has_loss=False, cuts=[INSIDE_WORD] * len(self.end))
+        return joined([*exchanges, columns.tokens()])
 
     def question_length(self, exchange: Exchange) -> int:
         """Return how many tokens stand before the answer when the exchange is the first of a piece."""

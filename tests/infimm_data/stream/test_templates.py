@@ -169,6 +169,7 @@ def test_a_long_conversation_is_split_between_exchanges_and_each_part_is_one_of_
         assert looked_at <= set(part.image_index[part.ids == IMAGE].tolist())
         assert looked_at == {int(n >= 3) for n in numbers}
         assert part.image_index[0] == -1
+        assert set(part.image_index.tolist()) - {-1} == set(part.image_index[part.ids == IMAGE].tolist())
 
 
 def test_a_part_that_goes_on_shows_its_image_again_and_the_system_prompt_looks_at_nothing(vocabulary):

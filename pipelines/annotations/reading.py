@@ -9,34 +9,29 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from infimm_data.document import Document
 from infimm_data.errors import SourceError
-from pipelines.annotations.rows import SUFFIXES, Damage, Row, open_rows, read_rows
-from pipelines.dump_files import list_dump_files
-from pipelines.sources.contract import Answer, Preview, Skipped, WorkItem
+from pipelines.annotations.rows import Row, is_lines, open_json, read_json, read_rows
+from pipelines.preview import sampled
+from pipelines.records.json_lines import inflated
+from pipelines.sources.contract import Answer, Preview, Skipped, Source, WorkItem
 
+SUFFIXES = (".json", ".json.gz", ".jsonl", ".jsonl.gz", ".jsonl.zip")
 SAMPLED_BYTES = 1 << 20  # about 700 rows of LLaVA's mix, read in a few hundredths of a second
 
 Answers = Callable[[Row], Iterable[Answer]]
 
 
-def list_items(path: str, kind: str) -> list[WorkItem]:
-    """Return every annotation file at `path` as a work item; raises ConfigError where there is none."""
-    files = list_dump_files(path, SUFFIXES, kind=kind)
-    return [WorkItem(index=n, name=name, path=full, size_bytes=size) for n, (name, full, size) in enumerate(files)]
-
-
 def answered(item: WorkItem, place: str | None, answers: Answers) -> Iterator[Answer]:
     """Yield what `answers` says of each row of a file; raises SourceError where it has none. place: see `read_rows`."""
-    with open_rows(item.path) as file:
-        yield from rows_answered(read_rows(file, place), item.name, place, answers)
+    return rows_answered(read_rows(item, place), item.name, place, answers)
 
 
-def rows_answered(rows: Iterable[Row | Damage], name: str, place: str | None, answers: Answers) -> Iterator[Answer]:
+def rows_answered(rows: Iterable[Row | Skipped], name: str, place: str | None, answers: Answers) -> Iterator[Answer]:
     """Yield what `answers` says of each row; raises SourceError, which names the file, where there is none."""
     is_any, problem = False, "it is empty"
     for row in rows:
-        if isinstance(row, Damage):
+        if isinstance(row, Skipped):
             problem = row.detail
-            yield Skipped(reason="damaged_record", offset=row.offset, detail=row.detail)
+            yield row
         else:
             is_any = True
             yield from answers(row)
@@ -45,37 +40,43 @@ def rows_answered(rows: Iterable[Row | Damage], name: str, place: str | None, an
         raise SourceError(f"{name}: no row ({problem}); expected a JSON list or {expected}. Replace or remove it.")
 
 
-def previewed(items: Sequence[WorkItem], place: str | None, reader: Callable[[WorkItem], Answers]) -> Preview:
-    """Return what the first megabyte of the first file holds, extrapolated by bytes to all files."""
+def previewed(
+    source: Source, items: Sequence[WorkItem], place: str | None, reader: Callable[[WorkItem], Answers]
+) -> Preview:
+    """Return what the beginning of the first file holds, extrapolated by bytes to all files.
+
+    reader: gives `answers` for a file. Of lines of JSON a sample tells; of other JSON, which has no byte offsets, the
+    rows of the first megabyte.
+    """
     if not items:
         return Preview(num_documents=0, num_images=0, seconds=0.0, how="there is no work item")
     first = items[0]
     start = time.monotonic()
     try:
+        if is_lines(first, place):
+            return sampled(source, inflated(items))
         head, size = _head(first)
     except SourceError as error:
         return Preview(how=f"the sample cannot be read: {error}")
-    rows = [row for row in read_rows(io.BytesIO(head), place) if isinstance(row, Row)]
+    rows = [row for row in read_json(io.BytesIO(head), place) if isinstance(row, Row)]
+    if not rows:
+        return Preview(how=f"the first {len(head) / 1e6:.2f} MB of {first.name} hold no row")
     answers = reader(first)
     documents = [found for row in rows for found in answers(row) if isinstance(found, Document)]
     seconds = time.monotonic() - start
-    columns = tuple(rows[0].data) if rows and isinstance(rows[0].data, dict) else ()
-    if not rows:
-        return Preview(how=f"the first {len(head) / 1e6:.2f} MB of {first.name} hold no row")
     scale = sum(item.size_bytes for item in items) / size
-    how = f"all of {first.name}" if scale == 1 else f"{len(rows)} rows in {size / 1e6:.2f} MB of {first.name}"
     return Preview(
-        columns=columns,
+        columns=tuple(rows[0].data) if isinstance(rows[0].data, dict) else (),
         num_documents=round(len(documents) * scale),
         num_images=round(sum(len(document.images) for document in documents) * scale),
         seconds=seconds * scale,
-        how=how,
+        how=f"all of {first.name}" if scale == 1 else f"{len(rows)} rows in {size / 1e6:.2f} MB of {first.name}",
     )
 
 
 def _head(item: WorkItem) -> tuple[bytes, int]:
     """Return the first bytes of a file, and how many of its stored bytes they are about."""
-    with open_rows(item.path) as file:
+    with open_json(item) as file:
         head = file.read(SAMPLED_BYTES)
         if not file.read(1):
             return head, max(1, item.size_bytes)

@@ -22,8 +22,9 @@ from pipelines.annotations.conversations import (
 )
 from pipelines.annotations.fixes import fix_row
 from pipelines.annotations.image_folder import ImageFolder
-from pipelines.annotations.reading import answered, list_items, previewed
+from pipelines.annotations.reading import SUFFIXES, answered, previewed
 from pipelines.annotations.rows import Row
+from pipelines.records.files import list_items
 from pipelines.sources.contract import Answer, Fixed, Preview, Skipped, WorkItem
 
 
@@ -51,7 +52,7 @@ class Conversations:
 
     def work_items(self) -> list[WorkItem]:
         """List the annotation files, sorted by name; raises ConfigError where there is none."""
-        return list_items(self.path, "conversations")
+        return list_items(self.path, SUFFIXES, "conversations")
 
     def read(self, item: WorkItem) -> Iterator[Answer]:
         """Yield a document for each row; raises SourceError where the file holds none.
@@ -68,7 +69,7 @@ class Conversations:
 
     def preview(self, items: Sequence[WorkItem]) -> Preview:
         """Tell what the beginning of the first file holds, extrapolated."""
-        return previewed(items, None, lambda item: _Reading(self, item).answers)
+        return previewed(self, items, None, lambda item: _Reading(self, item).answers)
 
     def folder(self, item: WorkItem) -> ImageFolder:
         """Return the folder of the images of an annotation file."""

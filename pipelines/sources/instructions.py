@@ -26,8 +26,9 @@ from pipelines.annotations.conversations import (
     split_text,
 )
 from pipelines.annotations.image_folder import ImageFolder
-from pipelines.annotations.reading import answered, list_items, previewed
-from pipelines.annotations.rows import Row, open_rows, read_rows
+from pipelines.annotations.reading import SUFFIXES, answered, previewed
+from pipelines.annotations.rows import Row, read_rows
+from pipelines.records.files import list_items
 from pipelines.sources.contract import Answer, Preview, Skipped, WorkItem
 
 BASE64 = ("image_base64_str", "image_str")
@@ -56,7 +57,9 @@ class Instructions:
     def work_items(self) -> list[WorkItem]:
         """List the files, sorted by name, but those of instructions; raises ConfigError where there is none."""
         items = [
-            item for item in list_items(self.path, "instructions") if posixpath.basename(item.name) != self.instructions
+            item
+            for item in list_items(self.path, SUFFIXES, "instructions")
+            if posixpath.basename(item.name) != self.instructions
         ]
         return [
             replace(item, index=index, beside=tuple(path for path in (self._beside(item),) if path))
@@ -78,16 +81,15 @@ class Instructions:
         wanted = {url for url in urls if url.startswith(_INLINE)}
         if not wanted:
             return
-        with open_rows(item.path) as file:
-            for row in read_rows(file):
-                for text in _inline(row.data) if isinstance(row, Row) else ():
-                    if (url := _inline_url(text)) in wanted:
-                        wanted.discard(url)
-                        yield url, _decoded(text, self.max_image_bytes)
+        for row in read_rows(item):
+            for text in _inline(row.data) if isinstance(row, Row) else ():
+                if (url := _inline_url(text)) in wanted:
+                    wanted.discard(url)
+                    yield url, _decoded(text, self.max_image_bytes)
 
     def preview(self, items: Sequence[WorkItem]) -> Preview:
         """Tell what the beginning of the first file holds, extrapolated."""
-        return previewed(items, None, lambda item: _Reading(self, item).answers)
+        return previewed(self, items, None, lambda item: _Reading(self, item).answers)
 
     def folder(self, item: WorkItem) -> ImageFolder:
         """Return the folder of the named images of an annotation file."""

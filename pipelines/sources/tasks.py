@@ -11,9 +11,10 @@ from infimm_data.errors import ConfigError
 from infimm_data.files import exists, resolve
 from pipelines.annotations.image_folder import WEB, ImageFolder
 from pipelines.annotations.joining import join_rows
-from pipelines.annotations.reading import list_items, previewed, rows_answered
-from pipelines.annotations.rows import Row, open_rows, read_rows
+from pipelines.annotations.reading import SUFFIXES, previewed, rows_answered
+from pipelines.annotations.rows import Row, read_rows
 from pipelines.annotations.tasks import TASKS, NotARow, Task, TaskName, exchanges_of
+from pipelines.records.files import list_items
 from pipelines.sources.contract import Answer, Preview, Skipped, WorkItem
 
 _IDS = ("question_id", "questionId", "id", "caption_id")
@@ -49,7 +50,7 @@ class Tasks:
 
     def work_items(self) -> list[WorkItem]:
         """List the files, sorted by name; raises ConfigError where there is none, or no `annotations` file."""
-        items = list_items(self.path, "tasks")
+        items = list_items(self.path, SUFFIXES, "tasks")
         if self.annotations is not None:
             if not exists(resolve(self.annotations)):
                 raise ConfigError(f"annotations {self.annotations!r}: no such file. Check the path.")
@@ -64,14 +65,11 @@ class Tasks:
         Left out, by reason: `no_answer`, `rejected`, `other_split`, `bad_row`, `unsafe_image_name`, `no_image_name`.
         """
         reading = _Reading(self, item)
-        with open_rows(item.path) as file:
-            rows = read_rows(file, reading.task.place)
-            if self.annotations is None:
-                yield from rows_answered(rows, item.name, reading.task.place, reading.answers)
-                return
-            with open_rows(resolve(self.annotations)) as beside:
-                both = join_rows(rows, read_rows(beside, "annotations"), "question_id")
-                yield from rows_answered(both, item.name, reading.task.place, reading.answers)
+        rows = read_rows(item, reading.task.place)
+        if self.annotations is not None:
+            beside = replace(item, path=resolve(self.annotations))
+            rows = join_rows(rows, read_rows(beside, "annotations"), "question_id")
+        return rows_answered(rows, item.name, reading.task.place, reading.answers)
 
     def images(self, item: WorkItem, urls: Collection[str]) -> Iterator[tuple[str, bytes]]:
         """Yield (name, image file) of the wanted images that lie in the folder."""
@@ -80,7 +78,7 @@ class Tasks:
 
     def preview(self, items: Sequence[WorkItem]) -> Preview:
         """Tell what the beginning of the first file holds, extrapolated."""
-        return previewed(items, self._task.place, lambda item: _looked_at)
+        return previewed(self, items, self._task.place, lambda item: _looked_at)
 
 
 def _looked_at(row: Row) -> Iterator[Answer]:
@@ -154,9 +152,8 @@ def _address(data: Mapping[str, Any], names: Sequence[str]) -> str:
 def _names(item: WorkItem, task: Task) -> dict[Any, dict[str, Any]]:
     """Return what the list of images says of each, by its id; about 300 bytes an image, of which COCO has 120,000."""
     wanted = ("file_name", *task.urls)
-    with open_rows(item.path) as file:
-        rows = (row.data for row in read_rows(file, task.names) if isinstance(row, Row) and _has_id(row.data, "id"))
-        return {row["id"]: {name: row.get(name) for name in wanted} for row in rows}
+    rows = (row.data for row in read_rows(item, task.names) if isinstance(row, Row) and _has_id(row.data, "id"))
+    return {row["id"]: {name: row.get(name) for name in wanted} for row in rows}
 
 
 def _has_id(data: Any, key: str) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pipelines.annotations.joining import join_rows
-from pipelines.annotations.rows import Damage, Row
+from pipelines.annotations.rows import Row
+from pipelines.sources.contract import Skipped
 
 
 def rows(*ids, **fields):
@@ -13,7 +14,7 @@ def rows(*ids, **fields):
 def joined(questions, annotations):
     found = list(join_rows(iter(questions), iter(annotations), "id"))
     good = [(row.data["id"], row.data.get("q"), row.data.get("a")) for row in found if isinstance(row, Row)]
-    return good, [row.detail for row in found if isinstance(row, Damage)]
+    return good, [row.detail for row in found if isinstance(row, Skipped)]
 
 
 def test_rows_in_step_are_joined_without_anything_waiting():
@@ -42,7 +43,13 @@ def test_a_question_without_annotation_comes_as_it_is_and_an_annotation_without_
 
 
 def test_damage_twins_and_rows_without_an_id_are_named_and_their_neighbours_stay():
-    questions = [Damage(0, "broken"), *rows(1, 1, q="why"), Row(7, {"q": "x"}), Row(8, "text"), *rows(2, q="why")]
+    questions = [
+        Skipped(reason="damaged_record", detail="broken"),
+        *rows(1, 1, q="why"),
+        Row(7, {"q": "x"}),
+        Row(8, "text"),
+        *rows(2, q="why"),
+    ]
     good, bad = joined(questions, rows(1, 2, a="yes"))
     assert sorted(row[0] for row in good if row[2]) == [1, 2]
     assert {"broken", "no id; expected a text or a number"} <= set(bad)

@@ -82,7 +82,7 @@ def test_lines_of_json_and_a_folder_of_files_are_read(tmp_path):
     lines, listed = (list(source.read(item)) for item in source.work_items())
     assert [item.name for item in source.work_items()] == ["a.jsonl", "llava.json"]
     assert [written_row(one) for one in lines[:-1]] == GOOD
-    assert lines[-1].reason == "damaged_record"
+    assert lines[-1].reason == "not_json"
     assert len({one.id for one in [*lines[:-1], *listed]}) == 5
 
 

@@ -97,7 +97,7 @@ def test_an_alpaca_row_with_history_and_named_images_is_written_back_equal(tmp_p
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        (7, "not_an_object"),
+        (7, "not_json"),
         ({}, "no_answer"),
         ({"instruction": "a", "outputs": " "}, "no_answer"),
         ({"instruction": "a", "outputs": ["b"]}, "no_answer"),

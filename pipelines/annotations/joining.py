@@ -34,11 +34,7 @@ def join_rows(
                 yield replace(asked, data={**answered.data, **asked.data})
     yield from waiting.values()
     for row in early.values():
-        yield Skipped(
-            reason="damaged_record",
-            offset=row.offset,
-            detail=f"an annotation of {key} {str(row.data[key])[:80]}, which nobody asks",
-        )
+        yield _bad(row, f"an annotation of {key} {str(row.data[key])[:80]}, which nobody asks")
 
 
 def _name(row: Row | Skipped | None, key: str) -> Any:

@@ -14,6 +14,7 @@ from filters.image_bytes import ImageBytes
 from filters.image_count import ImageCount
 from filters.image_duplicate import ImageDuplicate
 from filters.image_format import ImageFormat
+from filters.image_loss import ImageLoss
 from filters.image_size import ImageSize
 from filters.image_url import ImageUrl
 from filters.language import Language
@@ -50,6 +51,7 @@ FILTERS: dict[str, type[Any]] = {
     "image_bytes": ImageBytes,
     "image_format": ImageFormat,
     "image_count": ImageCount,
+    "image_loss": ImageLoss,
     "image_duplicate": ImageDuplicate,
     # images and their texts
     "clip_score": ClipScore,

@@ -80,12 +80,17 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """Nodes in reading order, with origin and measures. `id` is the key of the sample in a shard."""
+    """Nodes in reading order, with origin and measures. `id` is the key of the sample in a shard.
+
+    record: JSON of what the dump's own record holds beside the nodes, so that it can be written back as it was; ""
+    where a source does not keep it. It stands in the table of documents, not in a shard.
+    """
 
     id: str
     nodes: tuple[Node, ...]
     origin: Origin = Origin()
     measures: Mapping[str, Measure] = field(default_factory=dict)
+    record: str = ""
 
     @property
     def texts(self) -> tuple[TextNode, ...]:

@@ -2,7 +2,7 @@
 
 | file of a work item | one row per | columns |
 |---|---|---|
-| documents/00000.parquet | document | id, dump, offset, url, date, licence, nodes (list of struct), measures (JSON) |
+| documents/00000.parquet | document | id, dump, offset, url, date, licence, nodes (list of struct), measures, record |
 | scores/documents/00000.parquet | document | id, one column per measure |
 | scores/images/00000.parquet | image node | id, node (position in `nodes`), url*, one column per measure |
 | images/00000.parquet | fetched URL | url*, status, where its bytes lie in images/00000.tar, size, sha256, phash |
@@ -63,6 +63,7 @@ DOCUMENTS = pa.schema(
         ("licence", pa.string()),
         ("nodes", pa.list_(_NODE)),
         ("measures", pa.string()),  # as `scores` of an image node
+        ("record", pa.string()),
     ]
 )
 KEY_TYPES = {"id": pa.string(), "node": pa.int64(), "url": pa.string()}
@@ -84,7 +85,8 @@ def document_row(document: Document) -> dict[str, Any]:
     for node in nodes:
         node["scores"] = _json_or_none(node.get("scores"))
     origin = origin_to_dict(document.origin)
-    return {"id": document.id, **origin, "nodes": nodes, "measures": _json_or_none(document.measures)}
+    stored = {"measures": _json_or_none(document.measures), "record": document.record or None}
+    return {"id": document.id, **origin, "nodes": nodes, **stored}
 
 
 def _json_or_none(measures: Mapping[str, Measure] | None) -> str | None:
@@ -98,7 +100,7 @@ def _row_node(row: Mapping[str, Any]) -> Node:
 
 def document_chars(document: Document) -> int:
     """Return about how many characters a document holds, for `TableWriter.add`."""
-    texts = sum(len(node.text) for node in document.nodes if isinstance(node, TextNode))
+    texts = len(document.record) + sum(len(node.text) for node in document.nodes if isinstance(node, TextNode))
     return texts + sum(len(node.url) + len(node.alt) for node in document.nodes if isinstance(node, ImageNode))
 
 
@@ -106,7 +108,8 @@ def row_document(row: Mapping[str, Any]) -> Document:
     """Return the document of a row of DOCUMENTS."""
     origin = Origin(**{key: row[key] for key in ("dump", "offset", "url", "date", "licence")})
     measures = json.loads(row.get("measures") or "{}")
-    return Document(id=row["id"], nodes=tuple(map(_row_node, row["nodes"])), origin=origin, measures=measures)
+    nodes, record = tuple(map(_row_node, row["nodes"])), row.get("record") or ""
+    return Document(id=row["id"], nodes=nodes, origin=origin, measures=measures, record=record)
 
 
 class TableWriter:

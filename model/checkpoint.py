@@ -137,10 +137,8 @@ def load_training(folder: Path, config: TrainConfig) -> tuple[int, dict[str, Any
     """
     about = _about(folder)
     free = {"steps", "log_every", "evaluate_every", "checkpoint_every", "keep_checkpoints", "device", "threads"}
-    was, now = (
-        {key: value for key, value in one.items() if key not in free}
-        for one in (about["config"], config.model_dump(mode="json"))
-    )
+    began = parse_settings(about["config"], TrainConfig, where=f"{folder}/config.json")  # newer settings: as default
+    was, now = (one.model_dump(mode="json", exclude=free) for one in (began, config))
     changed = sorted(key for key in was.keys() | now.keys() if was.get(key) != now.get(key))
     if changed:
         raise ConfigError(

@@ -13,7 +13,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from infimm_data.document import Document, ImageNode, TextNode
 from infimm_data.stream.images import to_pixels
+from infimm_data.stream.templates import TemplateName, chat_prompt
 from infimm_data.stream.tokens import Vocabulary
 from infimm_data.torchvision_ops import declare_torchvision_ops
 from model.infimm import InfiMM, vision_of
@@ -37,12 +39,23 @@ class Sampling:
     seed: int = 0
 
 
-def prompt_of(images: Sequence[Image.Image], vocabulary: Vocabulary, *, side: int, text: str = "") -> Prompt:
-    """Return `<s><image><|endofchunk|><image>...TEXT` with RGB pictures. side: pixels, that of the vision tower."""
+def prompt_of(
+    images: Sequence[Image.Image], vocabulary: Vocabulary, *, side: int, text: str = "",
+    template: TemplateName = "plain",
+) -> Prompt:  # fmt: skip
+    """Return RGB pictures and a text as the model was trained to continue them.
+
+    side: pixels, that of the vision tower; template: plain is `<s><image><|endofchunk|><image>...TEXT`, any other
+    the turn of a user who shows the pictures and then asks TEXT, up to where the answer begins.
+    """
+    pixels = tuple(torch.from_numpy(to_pixels(image, side)) for image in images)
+    if template != "plain":
+        shown = [ImageNode(url="", role="user") for _ in images]
+        asked = Document(id="prompt", nodes=(*shown, TextNode(text=text, role="user", loss=False)))
+        return Prompt(tuple(chat_prompt(asked, vocabulary, template).ids.tolist()), pixels)
     ids = [vocabulary.bos]
     for number in range(len(images)):
         ids += [vocabulary.end_of_chunk, vocabulary.image] if number else [vocabulary.image]
-    pixels = tuple(torch.from_numpy(to_pixels(image, side)) for image in images)
     return Prompt((*ids, *vocabulary.encode(text)[0]), pixels)
 
 

@@ -96,7 +96,7 @@ def needs_pixels(step: Step) -> bool:
     if isinstance(step.filter, GroupsImages | ScoresPairs):
         return True
     measures = {rule.measure for rule in step.filter.rules()}
-    return bool(measures & {*FETCHED_COLUMNS, "images_kept"})
+    return bool(measures & {*FETCHED_COLUMNS, "images_kept", "images_lost"})
 
 
 def _with_columns(table: pa.Table, columns: dict[str, Any]) -> pa.Table:

@@ -92,6 +92,7 @@ def _dump_counts(layout: Layout, items: list[int]) -> dict[str, Any]:
     return {
         "documents": sum(found["documents"] for found in counts),
         "skipped": _sum(found["skipped"] for found in counts),
+        "fixed": _sum(found.get("fixed", {}) for found in counts),
         "edited": _edited(counts),
         "damaged": damaged,
     }
@@ -141,6 +142,8 @@ def show_funnel(data: dict[str, Any], console: Console) -> None:
         table.add_column(name, justify="right")
     for reason, number in data["dump"]["skipped"].items():
         table.add_row("dump", "record", printable(reason), "", "", str(number), "")
+    for reason, number in data["dump"].get("fixed", {}).items():
+        table.add_row("dump", "fixed", printable(reason), "", str(number), "0", "")
     for step, reasons in data["dump"].get("edited", {}).items():
         for reason, number in reasons.items():
             table.add_row(printable(step), "text", printable(reason), "", "", str(number), "")

@@ -39,7 +39,8 @@ class Reader:
         self.shards, self.vocabulary, self.settings, self.image_side = shards, vocabulary, settings, image_side
         self.failures = Failures(settings.max_bad_in_a_row)
         self._locations = locations(shards, split=split, fraction=settings.holdout_fraction)
-        shaping = settings.model_dump(mode="json", exclude={"max_bad_in_a_row"})
+        same_as_ever = {"template"} if settings.template == "plain" else set()  # a run from before there were any
+        shaping = settings.model_dump(mode="json", exclude={"max_bad_in_a_row", *same_as_ever})
         self.fingerprint = fingerprint(shards, [shaping, vocabulary.fingerprint, split])
 
     @property
@@ -71,7 +72,7 @@ class Reader:
                 continue
             samples = self._samples([self._locations[i] for i in order[span.start : span.stop]])
             seed = (self.settings.seed, epoch, window)
-            planned = plan_rows(samples, self.vocabulary, self.settings, seed=seed)
+            planned = plan_rows(samples, self.vocabulary, self.settings, seed=seed, failures=self.failures)
             first = start.row if window == start.window else 0
             for row in range(first, len(planned)):
                 is_last = row + 1 == len(planned)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from infimm_data.document import ImageNode
+from infimm_data.document import Document, ImageNode
 from infimm_data.errors import ShardError
 from infimm_data.image_headers import BadImage
 from infimm_data.images import decode_rgb
@@ -23,6 +23,7 @@ from infimm_data.stream.batch import Row
 from infimm_data.stream.images import Pixels, to_pixels
 from infimm_data.stream.pack import pack
 from infimm_data.stream.settings import StreamSettings
+from infimm_data.stream.templates import chat_pieces, conversation_of
 from infimm_data.stream.tokens import IGNORED, Ints, Tokens, Vocabulary, pieces, tokenise
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,11 @@ class Failures:
         """Note a document or an image that was read."""
         self._in_a_row[kind] = 0
 
+    def left_out(self, reason: str, number: int, what: str) -> None:
+        """Count and name parts of a good document that training cannot use."""
+        self.documents[reason] += number
+        log.warning("left out %d parts reason=%s %s", number, reason, what)
+
     def counts(self) -> dict[str, int]:
         """Return "document:REASON" and "image:REASON" -> how many were skipped so far."""
         named = (("document", self.documents), ("image", self.images))
@@ -71,20 +77,36 @@ class Failures:
 
 
 def plan_rows(
-    samples: Sequence[Sample], vocabulary: Vocabulary, settings: StreamSettings, *, seed: Sequence[int]
-) -> list[list[Piece]]:
+    samples: Sequence[Sample], vocabulary: Vocabulary, settings: StreamSettings, *, seed: Sequence[int],
+    failures: Failures,
+) -> list[list[Piece]]:  # fmt: skip
     """Return the rows of one window, as the pieces in each; packed best, then shuffled by `seed`.
 
     Shuffled, as packing leaves the long documents in the first rows.
     """
-    found: list[Piece] = []
-    for sample in samples:
-        before = settings.loss_before_first_image
-        tokens = tokenise(sample.document, vocabulary, loss_before_first_image=before)
-        if len(tokens):
-            found += [Piece(part, sample) for part in pieces(tokens, settings.row_tokens)]
+    found = [
+        Piece(part, sample)
+        for sample in samples
+        for part in _pieces_of(sample.document, vocabulary, settings, failures)
+    ]
     rows = [[found[i] for i in row] for row in pack([len(piece.tokens) for piece in found], settings.row_tokens)]
     return [rows[i] for i in np.random.default_rng(list(seed)).permutation(len(rows))]
+
+
+def _pieces_of(
+    document: Document, vocabulary: Vocabulary, settings: StreamSettings, failures: Failures
+) -> Iterable[Tokens]:
+    conversation = None if settings.template == "plain" else conversation_of(document)
+    if conversation is None:
+        tokens = tokenise(document, vocabulary, loss_before_first_image=settings.loss_before_first_image)
+        return pieces(tokens, settings.row_tokens) if len(tokens) else ()
+    found, num_too_long = chat_pieces(conversation, vocabulary, settings.template, settings.row_tokens)
+    if num_too_long:
+        failures.left_out("exchange_too_long", num_too_long, f"document {document.id}")
+    if conversation.images and not settings.loss_before_first_image:
+        for piece in found:
+            piece.labels[piece.image_index < 0] = IGNORED
+    return found
 
 
 def build_row(

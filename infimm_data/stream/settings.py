@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from infimm_data.config import Settings
+from infimm_data.stream.templates import TemplateName
 
 
 class StreamSettings(Settings):
@@ -21,6 +22,8 @@ class StreamSettings(Settings):
     """False: the text-only twin. The same tokens in the same rows, `<image>` tokens included, but no images."""
     loss_before_first_image: bool = True
     """False: no loss on what precedes the first image of a document that has images (OpenFlamingo, MMC4)."""
+    template: TemplateName = "plain"
+    """How a document with roles is written: plain knows no roles; zephyr, vicuna and llama2 are chat templates."""
     max_pixels: int = Field(default=64_000_000, ge=1)
     """Largest width x height that is decoded; a larger image is a broken one."""
     max_bad_in_a_row: int = Field(default=20, ge=1)

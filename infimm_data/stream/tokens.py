@@ -68,6 +68,17 @@ class Tokens:
         """Return the tokens from `start` up to `stop`."""
         return Tokens(*(array[start:stop] for array in (self.ids, self.labels, self.image_index, self.cuts)))
 
+    @property
+    def has_loss(self) -> bool:
+        """Whether there is a label to learn from."""
+        return bool((self.labels != IGNORED).any())
+
+
+def joined(parts: Sequence[Tokens]) -> Tokens:
+    """Return tokens one after the other; the images that they look at are of one document."""
+    names = ("ids", "labels", "image_index", "cuts")
+    return Tokens(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
 
 def tokenise(document: Document, vocabulary: Vocabulary, *, loss_before_first_image: bool = True) -> Tokens:
     """Return all tokens of a document; empty when it has neither text nor image.
@@ -75,7 +86,7 @@ def tokenise(document: Document, vocabulary: Vocabulary, *, loss_before_first_im
     Labels are aligned with the ids (the model shifts): -100 on `<s>`, on `<image>` and on text whose node has
     `loss` False. `<|endofchunk|>` and `</s>` share the loss of the text before them.
     """
-    columns = _Columns()
+    columns = Columns()
     is_text_before, has_loss = False, True
     for node in document.nodes:
         if isinstance(node, ImageNode):
@@ -96,17 +107,19 @@ def tokenise(document: Document, vocabulary: Vocabulary, *, loss_before_first_im
     return tokens
 
 
-class _Columns:
-    """The four columns of `Tokens` while they grow."""
+class Columns:
+    """The four columns of `Tokens` while they grow; image: the latest image so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, image: int = -1) -> None:
+        """Start empty."""
         self.ids: list[int] = []
         self.labels: list[int] = []
         self.image_index: list[int] = []
         self.cuts: list[int] = []
-        self.image = -1
+        self.image = image
 
     def add(self, *tokens: int, has_loss: bool, cuts: Sequence[int] = (INSIDE_WORD,)) -> None:
+        """Add tokens that look at the latest image; cuts: one per token."""
         self.ids.extend(tokens)
         self.labels.extend(tokens if has_loss else [IGNORED] * len(tokens))
         self.image_index.extend([self.image] * len(tokens))
@@ -120,15 +133,18 @@ class _Columns:
         self.add(vocabulary.image, has_loss=False, cuts=(AT_IMAGE,))
 
     def add_text(self, text: str, vocabulary: Vocabulary, *, has_loss: bool) -> None:
+        """Add an encoded text."""
         ids, starts = vocabulary.encode(text)
         self.add(*ids, has_loss=has_loss, cuts=cut_qualities(text)[starts].tolist())
 
     def start(self, bos: int) -> None:
+        """Put `<s>` in front."""
         self.cuts[0] = INSIDE_WORD  # a piece that holds nothing but `<s>` would teach nothing
         for column, value in ((self.ids, bos), (self.labels, IGNORED), (self.image_index, -1), (self.cuts, 0)):
             column.insert(0, value)
 
     def tokens(self) -> Tokens:
+        """Return the columns as arrays."""
         columns = (self.ids, self.labels, self.image_index, self.cuts)
         return Tokens(*(np.array(column, dtype=np.int64) for column in columns))
 

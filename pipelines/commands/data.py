@@ -85,7 +85,7 @@ def show_document(document: Document, sizes: dict[str, int], console: Console) -
             size = f"{node.width}x{node.height} px, {sizes.get(node.file or '', 0)} bytes"
             say(console, f"  <image {size}, {scores}> {node.alt}", style="cyan")
         else:
-            say(console, node.text)
+            say(console, f"{node.role}: {node.text}" if node.role else node.text)
     measures = " ".join(f"{name}={_short(value)}" for name, value in document.measures.items())
     say(console, measures, style="dim")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, get_args
 
 from PIL import Image
 from rich.console import Console
@@ -13,6 +13,7 @@ from infimm_data.errors import ConfigError
 from infimm_data.files import read_bytes, resolve
 from infimm_data.image_headers import BadImage
 from infimm_data.images import decode_rgb
+from infimm_data.stream.templates import TemplateName
 from pipelines.report import say
 
 MAX_PIXELS = 89_478_485  # Pillow's own limit against decompression bombs
@@ -33,6 +34,9 @@ def add_commands(commands: Any) -> None:
     generate.add_argument("checkpoint", help="folder of a training run, or of one of its checkpoints")
     generate.add_argument("--image", action="append", default=[], metavar="FILE", help="picture; may be repeated")
     generate.add_argument("--prompt", default="", help="text after the pictures (default: none)")
+    generate.add_argument(
+        "--template", choices=get_args(TemplateName), help="how the prompt is written (default: as in training)"
+    )
     generate.add_argument("--max-tokens", type=int, default=40, help="new tokens at most (default 40)")
     generate.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token (default)")
     generate.add_argument("--seed", type=int, default=0, help="for a temperature above 0 (default 0)")
@@ -65,7 +69,8 @@ def run_generate(arguments: argparse.Namespace, console: Console) -> bool:
     pictures = [_picture(path) for path in arguments.image]
     loaded = load_model(arguments.checkpoint)
     vocabulary = loaded.tokenizer.vocabulary
-    prompt = prompt_of(pictures, vocabulary, side=vision_of(loaded.model).image_side, text=arguments.prompt)
+    side, template = vision_of(loaded.model).image_side, arguments.template or loaded.config.stream.template
+    prompt = prompt_of(pictures, vocabulary, side=side, text=arguments.prompt, template=template)
     sampling = Sampling(max_new_tokens=arguments.max_tokens, temperature=arguments.temperature, seed=arguments.seed)
     (tokens,) = generate(loaded.model, [prompt], vocabulary, sampling)
     say(console, loaded.tokenizer.decode(tokens))

@@ -102,6 +102,9 @@ def _apply(facts: Facts, found: Decisions, step: Step, rule: Rule, incumbents: M
 def _document_values(facts: Facts, found: Decisions, measure: str, is_optional: bool) -> npt.NDArray[Any]:
     if measure == "images_kept":
         return images_kept(facts, found)
+    if measure == "images_lost":
+        lost = ~found.images.kept
+        return np.bincount(facts.image_document[lost], minlength=facts.num_documents).astype(np.float64)
     return facts.document_column(measure, is_optional=is_optional)
 
 

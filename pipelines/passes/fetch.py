@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
+import re
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -35,6 +37,9 @@ from pipelines.run import Run
 from pipelines.sources.contract import Source, WorkItem
 
 VERSION = 1
+MISSING = "missing_file"
+"""The status of a file that the dump names and does not hold; it is looked for again by every run."""
+_SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*:")  # RFC 3986, 3.1; what has none is a file that the dump should hold
 SCHEMA = pa.schema(
     [
         ("url", pa.string()),  # or what `short_url` makes of it
@@ -62,7 +67,8 @@ def fetch(run: Run) -> None:
         print_ = fetch_print(run, item)
         rows = np.flatnonzero(live & (facts.image_item == item.index))
         urls = list(dict.fromkeys(facts.images.column("url").take(rows).to_pylist()))
-        if not is_fetched(run.layout, item.index, urls, print_):
+        done = is_fetched(run.layout, item.index, urls, print_)
+        if not done or holds_missing(run.recipe.source, item, run.layout):
             given = (run.recipe.source, item, run.layout, run.recipe.fetch, run.connect_to, urls, print_)
             todo.append((item, given))
     run.go("fetch", fetch_item, todo)
@@ -87,6 +93,13 @@ def is_fetched(layout: Layout, item: int, urls: Sequence[str], print_: str) -> b
     return set(urls) <= set(read_table(layout.images(item), columns=["url"]).column("url").to_pylist())
 
 
+def holds_missing(source: Source, item: WorkItem, layout: Layout) -> bool:
+    """Return whether the dump now holds a file that was missing when its images were fetched."""
+    table = read_table(layout.images(item.index), columns=["url", "status"])
+    missing = [row["url"] for row in table.to_pylist() if row["status"] == MISSING] if table.num_rows else []
+    return bool(missing) and next(iter(source.images(item, missing)), None) is not None
+
+
 def fetch_item(
     source: Source, item: WorkItem, layout: Layout, settings: FetchSettings, connect_to: ConnectTo,
     urls: Sequence[str], print_: str,
@@ -96,14 +109,15 @@ def fetch_item(
     urls: distinct, in order, in the form of `short_url`.
     """
     earlier = _earlier_rows(layout, item.index, print_)
-    known = {row["url"] for row in earlier}
+    rows = [row for row in earlier if row["status"] != MISSING]
+    known = {row["url"] for row in rows}
     missing = [url for url in urls if url not in known]
-    rows = list(earlier)
+    numbers = itertools.count(len(earlier))
     with open_whole(layout.image_tar(item.index)) as tar:
         if earlier:
             _copy_tar(layout.image_tar(item.index), tar)
         for url, status, data in _obtain(source, item, _whole_urls(layout, item, missing), settings, connect_to):
-            rows.append(_keep(tar, len(rows), url, status, data, settings.max_pixels))
+            rows.append(_keep(tar, next(numbers), url, status, data, settings.max_pixels))
     counts = dict(sorted(Counter(row["status"] for row in rows).items()))
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
     write_table(layout.images(item.index), table, fingerprint=print_, counts=counts)
@@ -148,8 +162,8 @@ def _obtain(
         if url in left:
             short = left.pop(url)
             yield (short, "ok", data) if len(data) <= settings.max_bytes else (short, "too_many_bytes", None)
-    for url in [url for url in left if url[:5].lower() == "data:"]:
-        yield left.pop(url), "bad_data_uri", None
+    for url in [url for url in left if url[:5].lower() == "data:" or not _SCHEME.match(url)]:
+        yield left.pop(url), "bad_data_uri" if url[:5].lower() == "data:" else MISSING, None
     with contextlib.closing(fetch_all(left, settings, connect_to)) as answers:
         for answer in answers:
             yield left[answer.url], answer.status, answer.data

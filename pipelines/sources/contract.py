@@ -1,7 +1,8 @@
 """What a source answers: it lists work items and reads one into documents.
 
 A source is a frozen dataclass whose fields are its settings in the recipe. Reading a work item yields, in the
-order of the dump, a `Document` or a `Skipped`: nothing that the dump holds goes uncounted.
+order of the dump, a `Document` or a `Skipped`: nothing that the dump holds goes uncounted. A source that mends
+records yields a `Fixed` for each change, before the document.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ class WorkItem:
     index: position in the source's listing, the same on every run; name: the file relative to the source's
     path, the `dump` of its documents (of a part, followed by its span: no two items share a name); path: where it
     is now (local or any fsspec URL); size_bytes: as stored, 0 where the listing does not say; span: of a part, from
-    (inclusive) and to (exclusive), in rows of a table or bytes of a text file; None is the whole file.
+    (inclusive) and to (exclusive), in rows of a table or bytes of a text file; None is the whole file; beside: other
+    files that its documents are read from as well.
     """
 
     index: int
@@ -28,6 +30,7 @@ class WorkItem:
     path: str
     size_bytes: int
     span: tuple[int, int] | None = None
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,20 @@ class Skipped:
     offset: int = -1
     url: str = ""
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fixed:
+    """A record that was wrong and was mended: the document that follows is the mended one. Fields as of `Skipped`."""
+
+    reason: str
+    offset: int = -1
+    url: str = ""
+    detail: str = ""
+
+
+Answer = Document | Skipped | Fixed
+"""What reading a dump yields."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +86,7 @@ class Source(Protocol):
         """List the files of the dump in a stable order; raises ConfigError when there is none."""
         ...
 
-    def read(self, item: WorkItem) -> Iterator[Document | Skipped]:
+    def read(self, item: WorkItem) -> Iterator[Answer]:
         """Yield what one file holds, in its order; raises SourceError when it cannot be opened at all."""
         ...
 

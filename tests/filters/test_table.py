@@ -50,7 +50,7 @@ NODES = {
 # What other passes supply, see the contract in infimm_data.rules and the passes.
 SUPPLIED = {
     *("status", "width", "height", "short_side", "aspect", "size_bytes", "format", "sha256", "phash"),
-    *("images_kept", "image_documents", "image_repeat"),
+    *("images_kept", "images_lost", "image_documents", "image_repeat"),
     *(f"{name}_group" for name in FILTERS),
 }
 

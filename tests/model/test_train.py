@@ -210,6 +210,38 @@ def test_a_checkpoint_speaks_as_the_model_it_was(data, recipe, tmp_path):
     assert isinstance(loaded.tokenizer.decode(tokens), str)
 
 
+@pytest.mark.parametrize("template", ["plain", "zephyr", "vicuna", "llama2"])
+def test_a_prompt_is_written_as_its_template_says_with_one_place_per_picture(template):
+    from PIL import Image
+
+    from infimm_data.stream.templates import VICUNA_SYSTEM
+    from model.generate import prompt_of
+    from model.tokenizer import load_tokenizer
+
+    tokenizer = load_tokenizer("package:pipelines.demo/data/tokenizer")
+    prompt = prompt_of([Image.new("RGB", (40, 30))] * 2, tokenizer.vocabulary, side=16, text="What?", template=template)
+    assert (len(prompt.images), prompt.ids.count(tokenizer.vocabulary.image)) == (2, 2)
+    assert prompt.ids[0] == tokenizer.vocabulary.bos
+    assert (
+        tokenizer.decode(list(prompt.ids))
+        == {
+            "plain": "What?",
+            "zephyr": "<|system|>\n\n<|user|>\nWhat?\n<|assistant|>\n",
+            "vicuna": f"{VICUNA_SYSTEM} USER: What? ASSISTANT:",
+            "llama2": "[INST] What? [/INST]",
+        }[template]
+    )
+
+
+def test_a_checkpoint_from_before_a_setting_was_there_goes_on(data, recipe, tmp_path):
+    train(recipe(steps=2), data=data, out=str(tmp_path))
+    about = checkpoints(str(tmp_path))[0] / "config.json"
+    config = json.loads(about.read_text())
+    del config["config"]["stream"]["template"]
+    about.write_text(json.dumps(config))
+    assert train(recipe(steps=4), data=data, out=str(tmp_path)).steps == 4
+
+
 def test_another_vision_tower_is_refused(data, recipe, tmp_path, clip_folder):
     from safetensors.torch import load_file, save_file
 

@@ -15,6 +15,7 @@ from tests.pipelines.made_facts import make_facts, step
 WORDS = step("words", "document", AtLeast("words", 10, "too_few_words"))
 SIDE = step("size", "image", AtLeast("short_side", 100, "image_too_small"))
 COUNT = step("count", "document", AtLeast("images_kept", 1, "too_few_images"), AtMost("images_kept", 2, "too_many"))
+LOSS = step("loss", "document", AtMost("images_lost", 0, "images_lost"))
 TWINS = step("twins", "document", FirstOfGroup("group", "twin"))
 
 FACTS = make_facts(
@@ -50,6 +51,13 @@ def test_a_dropped_image_leaves_its_document_and_its_neighbours():
     assert found.documents.kept.tolist() == [True, True, True]
     assert found.images.kept.tolist() == [True, False, True, False]
     assert found.images.shown_values() == ["", "99", "", "not measured"]
+
+
+def test_lost_images_are_those_that_earlier_steps_dropped_and_a_document_without_any_lost_none():
+    found = decide(FACTS, [SIDE, LOSS])
+    assert found.documents.kept.tolist() == [False, True, False]  # one lost its small image, one the unmeasured
+    assert decide(FACTS, [LOSS, SIDE]).documents.kept.tolist() == [True, True, True]
+    assert found.documents.shown_values()[0] == "1"
 
 
 def test_images_are_counted_as_they_stand_at_the_step():

@@ -13,7 +13,7 @@ from infimm_data.document import Document, ImageNode, short_url
 from infimm_data.tables import DOCUMENTS, document_row, open_table, read_metadata, read_table
 from pipelines.fetch_settings import FetchSettings
 from pipelines.layout import Layout
-from pipelines.passes.fetch import fetch_item, read_image
+from pipelines.passes.fetch import fetch_item, holds_missing, read_image
 from pipelines.sources.contract import WorkItem
 from tests.web_server import PNG, HostileWeb, png
 
@@ -62,6 +62,29 @@ def test_an_image_of_the_dump_is_kept_with_its_facts(layout):
         "url": "u", "status": "ok", "width": 8, "height": 8, "short_side": 8, "aspect": 1.0, "format": "png",
     }  # fmt: skip
     assert row["sha256"] == hashlib.sha256(PNG).hexdigest()
+
+
+def test_a_file_that_the_dump_names_and_does_not_hold_is_missing_and_looked_for_again(layout):
+    first = fetch(layout, ["a.jpg", "coco/b c.jpg", "d.jpg"], {"d.jpg": PNG})
+    assert [(row["url"], row["status"]) for row in first] == [
+        ("d.jpg", "ok"), ("a.jpg", "missing_file"), ("coco/b c.jpg", "missing_file"),
+    ]  # fmt: skip
+    assert not holds_missing(Held({"d.jpg": PNG}), ITEM, layout)
+    assert holds_missing(Held({"a.jpg": png(5)}), ITEM, layout)
+    again = fetch(layout, ["a.jpg", "coco/b c.jpg", "d.jpg"], {"a.jpg": png(5)})
+    assert [(row["url"], row["status"]) for row in again] == [
+        ("d.jpg", "ok"), ("a.jpg", "ok"), ("coco/b c.jpg", "missing_file"),
+    ]  # fmt: skip
+    assert [data_of(layout, row) for row in again[:2]] == [PNG, png(5)]
+
+
+def test_a_file_that_comes_late_has_a_name_of_its_own_in_the_tar(layout):
+    with HostileWeb() as web:
+        fetch(layout, ["a.jpg", f"http://{HOST}/ok"], web=web)
+        late, there = fetch(layout, ["a.jpg", f"http://{HOST}/ok"], {"a.jpg": png(5)}, web=web)[::-1]
+    assert [data_of(layout, row) for row in (there, late)] == [PNG, png(5)]
+    with tarfile.open(layout.image_tar(3)) as tar:
+        assert tar.getnames() == ["000001.png", "000002.png"]
 
 
 def test_no_urls_make_an_empty_table_and_an_empty_tar(layout):

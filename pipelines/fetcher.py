@@ -7,9 +7,11 @@ and a bound on its bytes.
 from __future__ import annotations
 
 import asyncio
+import threading
 import zlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -60,19 +62,33 @@ def fetch_all(
 ) -> Generator[Fetched, None, None]:
     """Yield the answer for each URL in the order of `urls`, fetching ahead within the limits of `settings`.
 
-    The requests go on while an answer is waited for and rest while the caller works on one. A caller that may
-    stop early closes the iterator. Raises ConfigError where the engine's package is not installed.
+    The requests live in a thread of their own and go on while the caller works on an answer, so that its work costs
+    no request its deadline. A caller that may stop early closes the iterator. Raises ConfigError where the engine's
+    package is not installed.
     """
     left = iter(urls)
-    with asyncio.Runner() as runner:
-        # Not `runner.run`: it sets a signal handler per call, which costs more than the request.
-        run: Any = runner.get_loop().run_until_complete
+    with _loop_in_thread() as run:
         fetcher: _Fetcher = run(_new_fetcher(settings, connect_to or {}))
         try:
             while (answer := run(fetcher.next(left))) is not None:
                 yield answer
         finally:
             run(fetcher.close())
+
+
+@contextmanager
+def _loop_in_thread() -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
+    """Run an event loop in a thread; yield what runs a coroutine there and returns its result."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="fetch", daemon=True)
+    thread.start()
+    try:
+        yield lambda coroutine: asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
 
 
 async def _new_fetcher(settings: FetchSettings, connect_to: ConnectTo) -> _Fetcher:

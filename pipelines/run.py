@@ -22,7 +22,7 @@ class Run:
     items: work items still taking part (one that fails leaves, named in its pass's report); connect_to: where
     to reach hosts that are not where their name says; prints: fingerprint of the documents of each work item, on
     which those of all later passes are built; is_decided: this run has written a funnel; shards: the result, once
-    packed.
+    packed. retry_failed: ask again for the images whose fetch failed in a way that may pass.
     """
 
     recipe: Recipe
@@ -34,6 +34,7 @@ class Run:
     reports: list[PassReport] = field(default_factory=list)
     is_decided: bool = False
     shards: list[ShardInfo] | None = None
+    retry_failed: bool = False
 
     @property
     def failed(self) -> bool:

@@ -48,6 +48,9 @@ def add_commands(commands: Any) -> None:
             "--connect-to", action="append", default=[], metavar="HOST=ADDRESS:PORT",
             help="reach HOST there instead (as curl does), e.g. a local mirror; private only if the recipe allows it",
         )  # fmt: skip
+        parser.add_argument(
+            "--retry-failed", action="store_true", help="fetch again the images that failed in a way that may pass"
+        )
         parser.set_defaults(run=run_passes, until=until)
 
 
@@ -63,7 +66,7 @@ def run_passes(arguments: argparse.Namespace, console: Console) -> bool:
     if arguments.until == "crawl" and not isinstance(recipe.source, LiveCrawl):
         raise ConfigError(f"{arguments.recipe}: the source is '{recipe.source_kind}'; expected kind: live_crawl")
     with Cluster(address=arguments.ray, workers=arguments.workers) as cluster:
-        run = Run(recipe, Layout(arguments.out), cluster, connect_to)
+        run = Run(recipe, Layout(arguments.out), cluster, connect_to, retry_failed=arguments.retry_failed)
         build(run, arguments.until)
     if isinstance(recipe.source, LiveCrawl):
         show_crawl(outcomes(run.layout, recipe.source.parts), console)

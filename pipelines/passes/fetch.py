@@ -10,10 +10,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+import logging
 import re
 import tarfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -36,10 +37,18 @@ from pipelines.recipe import Step
 from pipelines.run import Run
 from pipelines.sources.contract import Source, WorkItem
 
+log = logging.getLogger(__name__)
+
 VERSION = 1
 MISSING = "missing_file"
 """The status of a file that the dump names and does not hold; it is looked for again by every run."""
 _SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*:")  # RFC 3986, 3.1; what has none is a file that the dump should hold
+PASSING = frozenset({
+    "timeout", "connection_error", "unknown_host", "incomplete_body",
+    "http_408", "http_429", "http_500", "http_502", "http_503", "http_504",
+})  # fmt: skip
+"""Failures that another hour may not have: the network's, and those that HTTP calls temporary."""
+WORTH_SAYING = 0.1  # of all images: below it, dead links of any crawl; above it, more often our own network
 SCHEMA = pa.schema(
     [
         ("url", pa.string()),  # or what `short_url` makes of it
@@ -68,10 +77,31 @@ def fetch(run: Run) -> None:
         rows = np.flatnonzero(live & (facts.image_item == item.index))
         urls = list(dict.fromkeys(facts.images.column("url").take(rows).to_pylist()))
         done = is_fetched(run.layout, item.index, urls, print_)
-        if not done or holds_missing(run.recipe.source, item, run.layout):
-            given = (run.recipe.source, item, run.layout, run.recipe.fetch, run.connect_to, urls, print_)
+        again = (
+            PASSING if run.retry_failed and done and statuses(run.layout, item.index).keys() & PASSING else frozenset()
+        )
+        if not done or again or holds_missing(run.recipe.source, item, run.layout):
+            given = (run.recipe.source, item, run.layout, run.recipe.fetch, run.connect_to, urls, print_, again)
             todo.append((item, given))
     run.go("fetch", fetch_item, todo)
+    _warn_of_passing_failures(run)
+
+
+def _warn_of_passing_failures(run: Run) -> None:
+    """Say how many images failed in ways that may pass, where these are more than a few of all."""
+    found = sum((statuses(run.layout, item.index) for item in run.items), Counter[str]())
+    passing = Counter({status: number for status, number in found.items() if status in PASSING})
+    if passing.total() > WORTH_SAYING * found.total():
+        named = ", ".join(f"{status} {number}" for status, number in passing.most_common())
+        log.warning(
+            "%d of %d images failed in ways that may pass (%s): the same command with --retry-failed asks them again",
+            passing.total(), found.total(), named,
+        )  # fmt: skip
+
+
+def statuses(layout: Layout, item: int) -> Counter[str]:
+    """Return how many URLs of a work item ended in each status."""
+    return Counter(read_metadata(layout.images(item))[1])
 
 
 def _steps_before_pixels(steps: Sequence[Step]) -> Sequence[Step]:
@@ -102,14 +132,14 @@ def holds_missing(source: Source, item: WorkItem, layout: Layout) -> bool:
 
 def fetch_item(
     source: Source, item: WorkItem, layout: Layout, settings: FetchSettings, connect_to: ConnectTo,
-    urls: Sequence[str], print_: str,
+    urls: Sequence[str], print_: str, again: Collection[str] = (),
 ) -> dict[str, int]:  # fmt: skip
     """Get the images of one work item; return how many URLs ended in each status.
 
-    urls: distinct, in order, in the form of `short_url`.
+    urls: distinct, in order, in the form of `short_url`; again: statuses of an earlier run that are no answers.
     """
     earlier = _earlier_rows(layout, item.index, print_)
-    rows = [row for row in earlier if row["status"] != MISSING]
+    rows = [row for row in earlier if row["status"] not in (MISSING, *again)]
     known = {row["url"] for row in rows}
     missing = [url for url in urls if url not in known]
     numbers = itertools.count(len(earlier))

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -254,6 +255,22 @@ def test_a_work_item_that_cannot_be_read_is_named_and_the_others_are_whole(go, d
     assert digests(tmp_path / "out") == digests(first)
     stored = json.loads((tmp_path / "out" / "report" / "passes.json").read_text())
     assert "SourceError" in stored[0]["failures"][0]["trace"]
+
+
+def test_images_that_failed_in_passing_are_asked_again_where_wanted(cluster, web, dump, first, tmp_path, caplog):
+    def run_build(address, **settings):
+        run = Run(make_recipe(dump), Layout(str(tmp_path / "out")), cluster, {WEB: address}, **settings)
+        build(run)
+        return run
+
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        run_build(nobody.getsockname())
+    assert "images failed in ways that may pass (connection_error" in caplog.text
+    assert "fetch" not in worked(run_build(web.address))
+    assert worked(run_build(web.address, retry_failed=True))["fetch"] == 3
+    assert digests(tmp_path / "out") == digests(first)
+    assert "fetch" not in worked(run_build(web.address, retry_failed=True))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,6 +89,15 @@ def test_an_image_is_fetched(web):
     assert (answer.url, answer.status, answer.data) == (f"http://{HOST}/ok", "ok", PNG)
 
 
+def test_a_caller_that_takes_its_time_costs_no_request_its_deadline(web):
+    settings = SETTINGS.model_copy(update={"per_host": 1})
+    answers = []
+    for answer in fetch_all([f"http://{HOST}/ok?{n}" for n in range(4)], settings, {HOST: web.address}):
+        answers.append(answer.status)
+        time.sleep(1.2 * DEADLINE_S)
+    assert answers == ["ok"] * 4
+
+
 def test_no_urls_give_no_answers(web):
     assert ask(web) == []
 

@@ -38,6 +38,7 @@ class _Page(BaseHTTPRequestHandler):
         with web.lock:
             web.paths.append(self.path)
             web.under_way += 1
+            self.is_counted = 1
             web.most_at_once = max(web.most_at_once, web.under_way)
         try:
             name, _, rest = self.path.lstrip("/").partition("/")
@@ -45,8 +46,13 @@ class _Page(BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionResetError):
             pass  # the client has hung up, as it should
         finally:
-            with web.lock:
-                web.under_way -= 1
+            self.no_more_under_way()
+
+    def no_more_under_way(self):
+        """Count the request out, once: before its answer is whole, as the client may ask again the moment it is."""
+        with self.server.web.lock:
+            self.server.web.under_way -= self.is_counted
+            self.is_counted = 0
 
     def answer(self, status=200, body=b"", **headers):
         self.send_response(status)
@@ -55,6 +61,7 @@ class _Page(BaseHTTPRequestHandler):
         for name, value in headers.items():
             if value is not None:
                 self.send_header(name.replace("_", "-"), value)
+        self.no_more_under_way()
         self.end_headers()
         self.wfile.write(body)
 

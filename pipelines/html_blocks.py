@@ -16,8 +16,10 @@ from pipelines.html_vocabulary import BlockKind
 
 @dataclass(slots=True)
 class Block:
-    """A unit of reading. link_chars: how many characters of `text` stand in links; image: for kind "image";
-    is_placed: a caption that stands after its image.
+    """A unit of reading. link_chars: how many characters of `text` stand in links, of an image 1 in a
+    link and else 0; image: for kind "image";
+    tag, names: of the element it fills, with class and id; is_placed: a caption that
+    stands after its image.
     """
 
     kind: BlockKind
@@ -25,6 +27,8 @@ class Block:
     container: int
     link_chars: int = 0
     image: ImageNode | None = None
+    tag: str = ""
+    names: str = ""
     is_placed: bool = False
 
 

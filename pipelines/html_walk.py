@@ -26,6 +26,7 @@ from pipelines.html_vocabulary import (
     BlockKind,
 )
 
+_NAMING = ("class", "id", "itemprop")  # attributes whose words tell what an element is for
 _HIDDEN_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.I)
 MAX_LOOSE_FIGURE_BLOCKS = 8  # a <div> whose class speaks of images is a figure up to this size, above it a region
 MAX_FIGURE_BLOCKS = 200  # of a <figure>: a gallery; the bound keeps nested ones from costing their square
@@ -79,6 +80,7 @@ class _Walker:
         self.links = 0
         self.noscripts = 0
         self.kinds: list[BlockKind] = ["paragraph"]
+        self.elements: list[tuple[str, str]] = [("", "")]  # tag and names of the open elements that make blocks
         self.container = 0
         self.marker = ""
         self.figures = 0
@@ -117,12 +119,13 @@ class _Walker:
 
     def _enter_block(self, node: Any, tag: str) -> _Open:
         attributes: Attributes = node.attributes
-        names = f"{attributes.get('class') or ''} {attributes.get('id') or ''}" if attributes else ""
+        names = " ".join(filter(None, map(attributes.get, _NAMING))) if attributes else ""
         opened = _Open(tag, kind=BLOCK_KINDS.get(tag), is_container=tag in CONTAINERS)
         opened.is_block = tag not in CELLS
         outer = self.container
         if opened.is_block:
             self.flush()
+            self.elements.append((tag, names))
         if opened.is_container or (attributes and _is_hidden(attributes)):
             opened.is_container = True
             hidden = bool(attributes) and _is_hidden(attributes)
@@ -152,6 +155,7 @@ class _Walker:
             self.parts.append(CELL)
         if opened.is_block:
             self.flush()
+            self.elements.pop()
         if opened.kind is not None:
             self.kinds.pop()
             self.marker = ""
@@ -188,7 +192,9 @@ class _Walker:
         texts = [code(joined)] if kind == "code" else paragraphs(joined, is_row=kind == "row")
         for text in texts:
             if text:
-                self.page.blocks.append(Block(kind, self.marker + text, self.container, self.link_chars))
+                block = Block(kind, self.marker + text, self.container, self.link_chars)
+                block.tag, block.names = self.elements[-1]
+                self.page.blocks.append(block)
                 self.marker, self.link_chars = "", 0
         self.link_chars = 0
 
@@ -205,6 +211,8 @@ class _Walker:
         blocks = self.page.blocks
         image = ImageNode(url=url, alt=clean(attributes.get("alt") or ""), width=width, height=height)
         block = Block("image", "", self.outer_container if self.noscripts else self.container, image=image)
+        block.tag, block.names = "img", " ".join(filter(None, map(attributes.get, _NAMING)))
+        block.link_chars = int(self.links > 0)
         if self.noscripts and (beside := self._image_beside(block.container)) is not None:
             # The copy for readers without scripts of the image right before it, which may be but a preview.
             if not self.is_last_image_full:

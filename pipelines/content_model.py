@@ -1,4 +1,4 @@
-"""The content model: oblivious trees over the features of a page's blocks, trained by `pipelines.weights.train_content`.
+"""The content model: oblivious trees over the features of a page's blocks, from `weights/train_content.py`.
 
 An oblivious tree asks the same few questions of every block, so that a page is answered by one comparison of arrays:
 no compiled library is needed, and the weights are plain numbers (safetensors) and words (JSON).
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from pipelines.html_blocks import Page
-from pipelines.html_features import Floats, Head, Lexicon, features
+from pipelines.html_features import Floats, Lexicon, features
+from pipelines.html_head import Head
 from pipelines.html_image_features import image_features
 
 WEIGHTS = Path(__file__).parent / "weights" / "content.safetensors"

@@ -1,4 +1,4 @@
-"""Features of the blocks of a page, by which the content model decides: what a block says, where it stands, and among what.
+"""Features of the blocks of a page, for the content model: what a block says, where it stands, and among what.
 
 Everything is relative to the page or a count on a log scale, so that long and short pages look alike. Words of class
 and id names, of short texts and of the headings above enter as weights of a lexicon (`pipelines.content_model`).
@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, pairwise
 from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.html_blocks import Block, Page
+from pipelines.html_head import Head
 from pipelines.html_vocabulary import BOILERPLATE_NAME, BOILERPLATE_ROLES, COMMENTS_NAME, CONTENT_NAME
 
 Floats = NDArray[np.float32]
@@ -39,18 +39,6 @@ FIRST_CHARS = 160  # of a text: what its words are read from
 UP = 4  # ancestors of which the size is a feature
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
-    """What a page says of itself. title, description: texts; kind: og:type; url: of the page;
-    image: address of og:image."""
-
-    title: str = ""
-    description: str = ""
-    kind: str = ""
-    url: str = ""
-    image: str = ""
-
-
 @lru_cache(maxsize=20_000)
 def name_words(tag: str, names: str) -> tuple[str, ...]:
     """Return the words of an element's tag, class and id: single, and each two that follow each other."""
@@ -58,7 +46,7 @@ def name_words(tag: str, names: str) -> tuple[str, ...]:
     for name in names[:400].split()[:20]:
         parts = [part.lower() for part in _NAME_PARTS.findall(name)][:8]
         found += [f"c:{part}" for part in parts]
-        found += [f"c:{a}-{b}" for a, b in zip(parts, parts[1:], strict=False)]
+        found += [f"c:{a}-{b}" for a, b in pairwise(parts)]
     return tuple(dict.fromkeys(found))
 
 
@@ -134,7 +122,9 @@ def _own(blocks: list[Block], head: Head, lexicon: Lexicon) -> dict[str, Floats]
         row[12] = int(block.tag[1]) if block.kind == "heading" and block.tag[1:].isdigit() else 0
         if title and words and len(words) < 40:
             row[13] = len(title.intersection(words)) / max(len(title), len(words))
-        row[14] = chars > 20 and len(description) > 20 and (text[:60].lower() in description or description in text.lower())
+        row[14] = (
+            chars > 20 and len(description) > 20 and (text[:60].lower() in description or description in text.lower())
+        )
         row[15] = text[:1].islower() - text[:1].isupper()
     names_of_columns = (
         "names_sum names_min names_max words_sum words_min words_max kind chars links sentences commas digits level "

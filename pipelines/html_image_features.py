@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from pipelines.html_blocks import Page
-from pipelines.html_features import UP, Floats, Head
+from pipelines.html_features import UP, Floats
+from pipelines.html_head import Head
 
 KEPT = 0.5  # probability from which a text counts as content when an image asks what stands around it
 

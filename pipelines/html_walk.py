@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from infimm_data.document import ImageNode
+from pipelines import html_math
 from pipelines.html_blocks import Block, Container, Page, place_captions
 from pipelines.html_images import Attributes, image_url, names_full_size, pixels
 from pipelines.html_text import CELL, LINE_BREAK, clean, code, paragraphs
@@ -95,13 +96,17 @@ class _Walker:
         if tag == "-text":
             self.text(node.text_content)
             return None
-        if tag in UNREAD:
-            return None
+        if tag in UNREAD or tag == "math":
+            return self._enter_math(node, tag)
         if tag == "br":
             self.parts.append(LINE_BREAK)
             return None
         if tag in ("img", "amp-img", "image"):
-            self.image(node.attributes)
+            attributes = node.attributes
+            if formula := html_math.of_picture(attributes):
+                self.parts.append(formula)
+            else:
+                self.image(attributes)
             return None
         if tag == "source":
             self.sources.append(node.attributes)
@@ -115,7 +120,20 @@ class _Walker:
         if tag in BREAKS or tag in BLOCK_KINDS:
             return self._enter_block(node, tag)
         attributes = node.attributes
-        return None if attributes and _is_hidden(attributes) else _Open(tag)
+        if attributes and (_is_hidden(attributes) or html_math.is_rendered(attributes)):
+            return None
+        return _Open(tag)
+
+    def _enter_math(self, node: Any, tag: str) -> _Open | None:
+        """Take a formula's source; what is none is not read, but for a <math> without source, whose text is."""
+        formula = ""
+        if tag == "script":
+            formula = html_math.of_script(node)
+        elif tag == "math":
+            formula = html_math.of_mathml(node)
+        if formula:
+            self.parts.append(formula)
+        return _Open(tag) if tag == "math" and not formula else None
 
     def _enter_block(self, node: Any, tag: str) -> _Open:
         attributes: Attributes = node.attributes

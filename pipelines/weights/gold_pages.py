@@ -158,12 +158,28 @@ def _readability(root: Path) -> Iterator[GoldPage]:
     for path in root.glob("*/source.html.gz"):
         tree = LexborHTMLParser((path.parent / "expected.html").read_text(encoding="utf-8"))
         blocks = walk(tree.root, base).blocks
-        sources = [node.attributes.get("src") or "" for node in tree.css("img")]
+        html = gzip.decompress(path.read_bytes())
+        alike = _names_of_one_picture(html)
+        named = [file_name(node.attributes.get("src") or "") for node in tree.css("img[src]")]
         yield GoldPage(
-            dataset="readability", name=path.parent.name, html=gzip.decompress(path.read_bytes()), url=base,
+            dataset="readability", name=path.parent.name, html=html, url=base,
             group=path.parent.name.rstrip("-0123456789"), text="\n\n".join(block.text for block in blocks),
-            images=tuple(GoldImage(names=frozenset((file_name(source),))) for source in sources if source),
+            images=tuple(GoldImage(names=alike.get(name, frozenset((name,)))) for name in named if name),
         )  # fmt: skip
+
+
+def _names_of_one_picture(html: bytes) -> dict[str, frozenset[str]]:
+    """Return for each file name of an `<img>` the names of all its sizes (src, srcset, lazy sources, `<picture>`)."""
+    alike: dict[str, frozenset[str]] = {}
+    for node in LexborHTMLParser(html).css("img"):
+        values = [*node.attributes.values()]
+        if node.parent is not None and node.parent.tag == "picture":
+            values += [source.attributes.get("srcset") for source in node.parent.css("source")]
+        parts = (part for value in values if value for part in re.split(r"[\s,]+", value) if "/" in part or "." in part)
+        names = frozenset(filter(None, map(file_name, parts)))
+        for name in names:
+            alike[name] = alike.get(name, frozenset()) | names
+    return alike
 
 
 def _defuddle(root: Path) -> Iterator[GoldPage]:

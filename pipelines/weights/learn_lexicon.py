@@ -1,0 +1,73 @@
+"""Weights of words from labelled blocks: each site has one vote per word, so that no large site decides alone."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MIN_SITES = 3  # that use a word, below which it says nothing of other sites
+PRIOR = 8.0  # votes that every word has beforehand, half of them for content
+MIN_WEIGHT = 0.2  # log-odds; words below are left out, most of all words and no loss on unseen sites
+DECIMALS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledBlock:
+    """words: without repeats (`pipelines.html_features.page_words`); share: of content; size: weight on its site."""
+
+    words: Sequence[str]
+    share: float
+    size: float
+
+
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """by_site: site -> word -> share of its blocks with the word that are content; yes, sites: sums over all sites."""
+
+    by_site: dict[str, dict[str, float]]
+    yes: Counter[str]
+    sites: Counter[str]
+
+
+def count_votes(blocks_by_site: dict[str, list[LabelledBlock]]) -> Votes:
+    """Return what each site says of each word."""
+    votes = Votes({}, Counter(), Counter())
+    for site, blocks in sorted(blocks_by_site.items()):
+        content: defaultdict[str, float] = defaultdict(float)
+        total: defaultdict[str, float] = defaultdict(float)
+        for block in blocks:
+            for word in block.words:
+                total[word] += block.size
+                content[word] += block.size * block.share
+        shares = votes.by_site[site] = {word: content[word] / size for word, size in total.items()}
+        for word, share in shares.items():
+            votes.yes[word] += share  # type: ignore[assignment]  # shares are floats, Counter is typed for int
+            votes.sites[word] += 1
+    return votes
+
+
+def lexicon(votes: Votes) -> dict[str, float]:
+    """Return the log-odds of content per word, from all sites."""
+    found = {word: _weight(votes.yes[word], count) for word, count in sorted(votes.sites.items())}
+    return {word: weight for word, weight in found.items() if weight is not None}
+
+
+def without_site(known: dict[str, float], votes: Votes, site: str) -> dict[str, float]:
+    """Return the lexicon as if `site` had not voted: what a model learns from must look like an unseen site."""
+    changed = dict(known)
+    for word, share in votes.by_site.get(site, {}).items():
+        weight = _weight(votes.yes[word] - share, votes.sites[word] - 1)
+        if weight is None:
+            changed.pop(word, None)
+        else:
+            changed[word] = weight
+    return changed
+
+
+def _weight(yes: float, sites: int) -> float | None:
+    if sites < MIN_SITES:
+        return None
+    weight = round(math.log((yes + PRIOR / 2) / (sites - yes + PRIOR / 2)), DECIMALS)
+    return weight if abs(weight) >= MIN_WEIGHT else None

@@ -33,7 +33,8 @@ def choose(page: Page, probabilities: Floats) -> list[bool]:
     if not is_text.any():
         is_text = sizes > 0
     kept = np.zeros(len(sizes), bool)
-    kept[is_text] = best_choice(probabilities[is_text], sizes[is_text])
+    if is_text.any():
+        kept[is_text] = best_choice(probabilities[is_text], sizes[is_text])
     is_image = np.array([block.image is not None for block in page.blocks])
     kept[is_image] = (probabilities[is_image] >= MIN_IMAGE_PROBABILITY) | (not is_text.any())
     last_image = False

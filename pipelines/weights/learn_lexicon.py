@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 MIN_SITES = 3  # that use a word, below which it says nothing of other sites
@@ -26,26 +26,31 @@ class LabelledBlock:
 class Votes:
     """by_site: site -> word -> share of its blocks with the word that are content; yes, sites: sums over all sites."""
 
-    by_site: dict[str, dict[str, float]]
-    yes: Counter[str]
+    by_site: Mapping[str, Mapping[str, float]]
+    yes: Mapping[str, float]
     sites: Counter[str]
 
 
-def count_votes(blocks_by_site: dict[str, list[LabelledBlock]]) -> Votes:
-    """Return what each site says of each word."""
-    votes = Votes({}, Counter(), Counter())
-    for site, blocks in sorted(blocks_by_site.items()):
-        content: defaultdict[str, float] = defaultdict(float)
-        total: defaultdict[str, float] = defaultdict(float)
-        for block in blocks:
-            for word in block.words:
-                total[word] += block.size
-                content[word] += block.size * block.share
-        shares = votes.by_site[site] = {word: content[word] / size for word, size in total.items()}
+def site_votes(blocks: Iterable[LabelledBlock]) -> dict[str, float]:
+    """Return what the blocks of one site say: word -> share of content of the blocks that have it."""
+    content: defaultdict[str, float] = defaultdict(float)
+    total: defaultdict[str, float] = defaultdict(float)
+    for block in blocks:
+        for word in block.words:
+            total[word] += block.size
+            content[word] += block.size * block.share
+    return {word: content[word] / size for word, size in total.items()}
+
+
+def count_votes(by_site: Mapping[str, Mapping[str, float]]) -> Votes:
+    """Return the votes of many sites with their sums."""
+    yes: defaultdict[str, float] = defaultdict(float)
+    sites: Counter[str] = Counter()
+    for _, shares in sorted(by_site.items()):
         for word, share in shares.items():
-            votes.yes[word] += share  # type: ignore[assignment]  # shares are floats, Counter is typed for int
-            votes.sites[word] += 1
-    return votes
+            yes[word] += share
+            sites[word] += 1
+    return Votes(by_site, yes, sites)
 
 
 def lexicon(votes: Votes) -> dict[str, float]:

@@ -33,16 +33,16 @@ from pipelines.html_image_features import image_features
 from pipelines.html_walk import walk
 from pipelines.weights.align import IS_CONTENT, align
 from pipelines.weights.gold_pages import SETS, GoldPage, file_name, read_pages, word_f1, words
-from pipelines.weights.learn_lexicon import LabelledBlock, count_votes, lexicon, without_site
+from pipelines.weights.learn_lexicon import LabelledBlock, count_votes, lexicon, site_votes, without_site
 
 FOLDS = 5
 MAX_WORDS = 200  # of a block that count for its weight: longer blocks are not harder
-TEXT: Mapping[str, Any] = {"iterations": 350, "depth": 6, "learning_rate": 0.07, "rsm": 0.3}
+TEXT: Mapping[str, Any] = {"iterations": 220, "depth": 6, "learning_rate": 0.1, "rsm": 0.3}
 IMAGE: Mapping[str, Any] = {"iterations": 150, "depth": 4, "learning_rate": 0.07, "rsm": 0.3}
 COMMON: Mapping[str, Any] = {
     "bootstrap_type": "Bernoulli",
     "subsample": 0.6,
-    "border_count": 64,
+    "border_count": 32,
     "random_seed": 0,
     "thread_count": 2,
     "verbose": False,
@@ -134,22 +134,30 @@ def image_rows(
     return np.concatenate(xs), np.concatenate(ys), np.concatenate(weights)
 
 
-def learn(data: Sequence[Example], train: Sequence[int], unseen: Sequence[int]) -> tuple[dict[str, float], Any, Any]:
-    """Return the lexicon of the pages `train`, and the features of these (each as if unseen) and of `unseen`."""
-    by_site: defaultdict[str, list[LabelledBlock]] = defaultdict(list)
-    for at in train:
-        example = data[at]
+def votes_by_site(data: Sequence[Example]) -> dict[str, dict[str, float]]:
+    """Return what each site says of each word."""
+    blocks: defaultdict[str, list[LabelledBlock]] = defaultdict(list)
+    for example in data:
         for found, label, size in zip(page_words(example.page), example.labels, example.sizes, strict=True):
             if not np.isnan(label):
-                by_site[example.site].append(LabelledBlock(found, float(label), float(max(size, 1)) ** 0.5))
-    votes = count_votes(by_site)
-    known = lexicon(votes)
-    of_train = {}
-    for site in sorted({data[at].site for at in train}):
-        own = without_site(known, votes, site)
-        for at in (at for at in train if data[at].site == site):
-            of_train[at] = features(data[at].page, data[at].head, own)
-    return known, of_train, {at: features(data[at].page, data[at].head, known) for at in unseen}
+                blocks[example.site].append(LabelledBlock(found, float(label), float(max(size, 1)) ** 0.5))
+    return {site: site_votes(found) for site, found in blocks.items()}
+
+
+def learn(
+    data: Sequence[Example], votes: Mapping[str, dict[str, float]], fold: int | None = None
+) -> tuple[dict[str, float], dict[int, Floats], dict[int, Floats]]:
+    """Return the lexicon of all pages outside `fold`, the features of these (each as if unseen), and of the fold's."""
+    sites = {example.site for example in data if example.fold != fold}
+    counted = count_votes({site: shares for site, shares in votes.items() if site in sites})
+    known = lexicon(counted)
+    of_train, unseen = {}, {}
+    for site in sorted({example.site for example in data}):
+        own = without_site(known, counted, site)
+        for at in (at for at, example in enumerate(data) if example.site == site):
+            where = of_train if site in sites else unseen
+            where[at] = features(data[at].page, data[at].head, own)
+    return known, of_train, unseen
 
 
 def fit(rows: tuple[Floats, Any, Floats], settings: Mapping[str, Any]) -> Trees:
@@ -184,17 +192,17 @@ def as_trees(model: Any) -> Trees:
     return Trees(questions.reshape(-1), thresholds.reshape(-1), leaves * scale, float(np.ravel(bias)[0]))
 
 
-def cross_validate(data: Sequence[Example]) -> tuple[dict[int, Floats], dict[int, Floats]]:
+def cross_validate(
+    data: Sequence[Example], votes: Mapping[str, dict[str, float]]
+) -> tuple[dict[int, Floats], dict[int, Floats]]:
     """Return per page its features and its probabilities from models that know nothing of its site."""
     rows: dict[int, Floats] = {}
     found: dict[int, Floats] = {}
     for fold in range(FOLDS):
-        train = [at for at, example in enumerate(data) if example.fold != fold]
-        unseen = [at for at, example in enumerate(data) if example.fold == fold]
-        _, of_train, of_unseen = learn(data, train, unseen)
+        _, of_train, unseen = learn(data, votes, fold)
         trees = fit(text_rows(data, of_train), TEXT)
-        rows |= of_unseen
-        found |= {at: trees.probabilities(of_unseen[at]) for at in unseen}
+        rows |= unseen
+        found |= {at: trees.probabilities(of_page) for at, of_page in unseen.items()}
         logger.info("fold=%d text", fold)
     for fold in range(FOLDS):
         # The texts' probabilities are those of models that do not know the page's own site, for training pages too.
@@ -259,10 +267,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     data = examples(page for name in SETS for page in read_pages(options.data, name))
     logger.info("pages=%d blocks=%d", len(data), sum(len(example.page.blocks) for example in data))
-    rows, probabilities = cross_validate(data)
+    votes = votes_by_site(data)
+    rows, probabilities = cross_validate(data, votes)
     reached = figures(data, probabilities)
     logger.info("%s", json.dumps(reached, indent=1))
-    known, of_all, _ = learn(data, range(len(data)), ())
+    known, of_all, _ = learn(data, votes)
     text = fit(text_rows(data, of_all), TEXT)
     only_text = {at: np.where(data[at].sizes > 0, probabilities[at], 0).astype(np.float32) for at in rows}
     image = fit(image_rows(data, rows, only_text), IMAGE)

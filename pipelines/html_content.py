@@ -1,20 +1,30 @@
 """Which blocks of a page are its content: navigation, advertising, comments and other boilerplate go.
 
 A trained model says how likely each block is content (`pipelines.content_model`); here that is turned into a
-choice. Texts are chosen so that the F1 that is to be expected of the choice is the largest: a page of which the
-model is sure gets a strict choice, one of which it is not a generous one. A caption stays with its image.
+choice. Texts are chosen so that the F measure that is to be expected of the choice is the largest: a page of which
+the model is sure gets a strict choice, one of which it is not a generous one. What stands outside the main element
+goes, and a caption stays with its image.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.content_model import load_model
 from pipelines.html_blocks import Block, Page
 from pipelines.html_features import Floats
 from pipelines.html_head import Head
 
-MIN_IMAGE_PROBABILITY = 0.5  # of an image; equal numbers of wrong images and of missed ones on unseen pages
+MIN_IMAGE_PROBABILITY = 0.3  # of an image: a wrong one meets further filters, a missed one is lost
+SHORT_PAGE = 250  # characters of text: below, a page is a fragment, unlike those that the model has learned from
+MIN_IN_SHORT_PAGE = 0.15  # probability of a text or an image of such a page
+UNSURE = 0.5  # a page whose best text is less likely than this is unlike any that the model knows
+MIN_OF_BEST = 1 / 3  # of the best text's probability: what such a page keeps
+RECALL_WEIGHT = 0.8  # beta squared of the F measure: of 0.5 to 1, what did best on unseen sites over all sets
+MIN_SHARE = {"main": 0.25, "article": 0.7}  # of the content that the largest such element must hold to be believed
+
+Mask = NDArray[np.bool_]
 
 
 def content_blocks(page: Page, head: Head) -> list[Block]:
@@ -28,40 +38,74 @@ def content_blocks(page: Page, head: Head) -> list[Block]:
 def choose(page: Page, probabilities: Floats) -> list[bool]:
     """Return per block whether it is kept; probabilities: [blocks]."""
     sizes = np.fromiter((len(block.text) for block in page.blocks), np.float64, len(page.blocks))
-    noscript = below(page, "noscript")
-    is_text = (sizes > 0) & ~noscript
-    if not is_text.any():
-        is_text = sizes > 0
     kept = np.zeros(len(sizes), bool)
+    is_text = _readable(page, sizes)
     if is_text.any():
         kept[is_text] = best_choice(probabilities[is_text], sizes[is_text])
+        _keep_to_main(page, kept, sizes)
     is_image = np.array([block.image is not None for block in page.blocks])
-    kept[is_image] = (probabilities[is_image] >= MIN_IMAGE_PROBABILITY) | (not is_text.any())
-    last_image = False
+    least = MIN_IMAGE_PROBABILITY if sizes.sum() >= SHORT_PAGE else MIN_IN_SHORT_PAGE
+    kept[is_image] = (probabilities[is_image] >= least) | (not is_text.any())
+    is_with_image = False
     for at, block in enumerate(page.blocks):
         if block.image is not None:
-            last_image = bool(kept[at])
+            is_with_image = bool(kept[at])
         elif block.is_placed:
-            kept[at] = last_image
+            kept[at] = is_with_image
     return [bool(value) for value in kept]
 
 
-def best_choice(probabilities: Floats, sizes: Floats) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Return [texts]: the choice, among all "those above a threshold", whose expected F1 is the largest.
+def best_choice(probabilities: Floats, sizes: NDArray[np.float64]) -> Mask:
+    """Return [texts]: the choice, among all "those above a threshold", whose expected F measure is the largest.
 
-    With p the probability and s the size of a text, a choice C has the expected F1 of about
-    2 * sum over C of p*s / (sum over C of s + sum over all of p*s): both parts of F1 are sums over texts.
+    With p the probability and s the size of a text, the F measure of a choice C is in expectation about
+    (1 + b) * sum over C of p*s / (sum over C of s + b * sum over all of p*s), b being `RECALL_WEIGHT`.
     """
     order = np.argsort(-probabilities, kind="stable")
     right = np.cumsum(probabilities[order] * sizes[order])
     chosen = np.cumsum(sizes[order])
-    best = int(np.argmax(2 * right / (chosen + right[-1] + 1e-9)))
-    return np.asarray(probabilities >= probabilities[order[best]])
+    cut = int(np.argmax(right / (chosen + RECALL_WEIGHT * right[-1] + 1e-9)))
+    least = float(probabilities[order[cut]])
+    best = float(probabilities[order[0]])
+    if sizes.sum() < SHORT_PAGE:
+        least = min(least, MIN_IN_SHORT_PAGE)
+    if best < UNSURE:
+        least = min(least, best * MIN_OF_BEST)
+    return np.asarray(probabilities >= least)
 
 
-def below(page: Page, tag: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Return [blocks]: whether the block stands inside an element of that name."""
-    inside = [False] * len(page.containers)
-    for at, container in enumerate(page.containers):
-        inside[at] = container.tag == tag or (at > 0 and inside[container.parent])
+def _readable(page: Page, sizes: NDArray[np.float64]) -> Mask:
+    """Return [blocks]: the texts, without those for readers without scripts, unless there are no others."""
+    is_text = sizes > 0
+    shown = is_text & ~_below(page, [container.tag == "noscript" for container in page.containers])
+    return shown if shown.any() else is_text
+
+
+def _keep_to_main(page: Page, kept: Mask, sizes: NDArray[np.float64]) -> None:
+    """Drop the texts outside the largest main element, and then outside the largest article, where believed."""
+    for tag, least in MIN_SHARE.items():
+        roots = [at for at, c in enumerate(page.containers) if c.tag == tag or c.role == tag]
+        if not roots:
+            continue
+        held = _held(page, kept * sizes)
+        largest = max(roots, key=lambda at: held[at])
+        if held[largest] >= least * held[0]:
+            kept &= _below(page, [at == largest for at in range(len(page.containers))])
+
+
+def _held(page: Page, sizes: NDArray[np.float64]) -> list[float]:
+    """Return [containers]: the size of all texts inside; sizes: [blocks]."""
+    held = [0.0] * len(page.containers)
+    for block, size in zip(page.blocks, sizes.tolist(), strict=True):
+        held[block.container] += size
+    for at in range(len(held) - 1, 0, -1):  # a parent stands before its children
+        held[page.containers[at].parent] += held[at]
+    return held
+
+
+def _below(page: Page, roots: list[bool]) -> Mask:
+    """Return [blocks]: whether the block stands inside any of the containers `roots`."""
+    inside = list(roots)
+    for at in range(1, len(inside)):
+        inside[at] = inside[at] or inside[page.containers[at].parent]
     return np.array([inside[block.container] for block in page.blocks])

@@ -32,6 +32,8 @@ _ROLE, _BOILERPLATE, _COMMENTS, _CONTENT, _HIDDEN = (1 << len(_TAGS) + at for at
 _BITS = len(_TAGS) + 5
 _NAME_PARTS = re.compile(r"[A-Z]?[a-z]{2,}|[A-Z]{2,}")
 _WORD = re.compile(r"[^\W\d_]{2,}")
+_DIGIT = re.compile(r"[0-9]")
+_IMAGE = KINDS.index("image")
 _SENTENCE_END = re.compile(r"[.!?。！？؟।](?:\s|$)|[。！？]")
 _PATH_NUMBERS = re.compile(r"\d{4,}")
 LONG = 100  # characters outside links from which a block counts as running text
@@ -99,38 +101,45 @@ def _own(blocks: list[Block], head: Head, lexicon: Lexicon) -> dict[str, Floats]
     """Return what each block says of itself."""
     title = frozenset(_WORD.findall(head.title.lower()))
     description = head.description[:60].lower()
-    rows = np.zeros((len(blocks), 16), np.float32)
+    rows = []
     cache: dict[tuple[str, str], tuple[float, float, float]] = {}
-    for row, block in zip(rows, blocks, strict=True):
+    for block in blocks:
         text, chars = block.text, len(block.text)
         key = (block.tag, block.names)
         if (names := cache.get(key)) is None:
             names = cache[key] = _weights([f"b{word}" for word in name_words(*key)], lexicon)
-        words = _WORD.findall(text[:FIRST_CHARS].lower())
-        row[0:3] = names
         if block.image is not None:
-            row[3:6] = _weights(image_words(block), lexicon)
-            row[6] = KINDS.index("image")
+            rows.append((*names, *_weights(image_words(block), lexicon), _IMAGE, 0, 0, 0, 0, 0, 0, 0, 0, 0))
             continue
-        row[3:6] = _weights(["t:" + word for word in dict.fromkeys(words)], lexicon)
-        row[6] = KINDS.index(block.kind)
-        row[7] = chars
-        row[8] = min(block.link_chars, chars) / chars if chars else 0.0
-        row[9] = len(_SENTENCE_END.findall(text[:2_000]))
-        row[10] = text.count(",", 0, 2_000) + text.count("،", 0, 2_000) + text.count("，", 0, 2_000)
-        row[11] = sum(map(text[:FIRST_CHARS].count, "0123456789")) / min(chars, FIRST_CHARS) if chars else 0.0
-        row[12] = int(block.tag[1]) if block.kind == "heading" and block.tag[1:].isdigit() else 0
-        if title and words and len(words) < 40:
-            row[13] = len(title.intersection(words)) / max(len(title), len(words))
-        row[14] = (
-            chars > 20 and len(description) > 20 and (text[:60].lower() in description or description in text.lower())
-        )
-        row[15] = text[:1].islower() - text[:1].isupper()
+        start = text[:FIRST_CHARS].lower()
+        words = _WORD.findall(start)
+        is_described = False
+        if chars > 20 and len(description) > 20:
+            is_described = start[:60] in description or description in text[:2_000].lower()
+        rows.append((
+            *names,
+            *_weights(["t:" + word for word in dict.fromkeys(words)], lexicon),
+            KINDS.index(block.kind),
+            chars,
+            min(block.link_chars, chars) / chars if chars else 0.0,
+            len(_SENTENCE_END.findall(text, 0, 2_000)),
+            text.count(",", 0, 2_000) + text.count("،", 0, 2_000) + text.count("，", 0, 2_000),
+            len(_DIGIT.findall(start)) / min(chars, FIRST_CHARS) if chars else 0.0,
+            int(block.tag[1]) if block.kind == "heading" and block.tag[1:].isdigit() else 0,
+            _overlap(title, words) if title else 0.0,
+            is_described,
+            text[:1].islower() - text[:1].isupper(),
+        ))  # fmt: skip
+    table = np.array(rows, np.float32).reshape(len(blocks), 16)
     names_of_columns = (
         "names_sum names_min names_max words_sum words_min words_max kind chars links sentences commas digits level "
         "title description case"
     )
-    return dict(zip(names_of_columns.split(), rows.T.copy(), strict=True))
+    return dict(zip(names_of_columns.split(), table.T.copy(), strict=True))
+
+
+def _overlap(title: frozenset[str], words: list[str]) -> float:
+    return len(title.intersection(words)) / max(len(title), len(words)) if 0 < len(words) < 40 else 0.0
 
 
 def _weights(words: list[str], lexicon: Lexicon) -> tuple[float, float, float]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -27,7 +28,6 @@ from pipelines.html_vocabulary import (
     BlockKind,
 )
 
-_NAMING = ("class", "id", "itemprop")  # attributes whose words tell what an element is for
 _HIDDEN_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.I)
 MAX_LOOSE_FIGURE_BLOCKS = 8  # a <div> whose class speaks of images is a figure up to this size, above it a region
 MAX_FIGURE_BLOCKS = 200  # of a <figure>: a gallery; the bound keeps nested ones from costing their square
@@ -137,24 +137,23 @@ class _Walker:
 
     def _enter_block(self, node: Any, tag: str) -> _Open:
         attributes: Attributes = node.attributes
-        names = " ".join(filter(None, map(attributes.get, _NAMING))) if attributes else ""
-        opened = _Open(tag, kind=BLOCK_KINDS.get(tag), is_container=tag in CONTAINERS)
-        opened.is_block = tag not in CELLS
+        names, role, hidden = _names(attributes), "", False
+        if attributes:
+            hidden = _is_hidden(attributes)
+            role = (attributes.get("role") or "").lower()
+        opened = _Open(tag, BLOCK_KINDS.get(tag), hidden or tag in CONTAINERS, tag not in CELLS)
         outer = self.container
         if opened.is_block:
             self.flush()
             self.elements.append((tag, names))
-        if opened.is_container or (attributes and _is_hidden(attributes)):
-            opened.is_container = True
-            hidden = bool(attributes) and _is_hidden(attributes)
-            role = (attributes.get("role") or "").lower()
+        if opened.is_container:
             self.page.containers.append(Container(self.container, tag, names, role, hidden))
             self.container = len(self.page.containers) - 1
         if tag == "noscript":
             self.outer_container = self.outer_container if self.noscripts else outer
             self.noscripts += 1
             opened.is_noscript = True
-        if tag == "figure" or (tag == "div" and names and FIGURE_CLASS.search(names)):
+        if tag == "figure" or (tag == "div" and names and _is_figure(names)):
             opened.figure_start = len(self.page.blocks)
             self.figures += 1
         if opened.kind is None and self.figures and names and CAPTION_CLASS.search(names):
@@ -229,7 +228,7 @@ class _Walker:
         blocks = self.page.blocks
         image = ImageNode(url=url, alt=clean(attributes.get("alt") or ""), width=width, height=height)
         block = Block("image", "", self.outer_container if self.noscripts else self.container, image=image)
-        block.tag, block.names = "img", " ".join(filter(None, map(attributes.get, _NAMING)))
+        block.tag, block.names = "img", _names(attributes)
         block.link_chars = int(self.links > 0)
         if self.noscripts and (beside := self._image_beside(block.container)) is not None:
             # The copy for readers without scripts of the image right before it, which may be but a preview.
@@ -252,6 +251,19 @@ class _Walker:
                 return self.page.blocks[-1].image
             above = self.page.containers[above].parent if above > 0 else container
         return None
+
+
+def _names(attributes: Attributes) -> str:
+    """Return the attributes whose words tell what an element is for."""
+    if not attributes:
+        return ""
+    get = attributes.get
+    return " ".join(filter(None, (get("class"), get("id"), get("itemprop"))))
+
+
+@functools.lru_cache(maxsize=10_000)
+def _is_figure(names: str) -> bool:
+    return FIGURE_CLASS.search(names) is not None
 
 
 def _is_hidden(attributes: Attributes) -> bool:

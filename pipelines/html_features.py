@@ -101,7 +101,7 @@ def _own(blocks: list[Block], head: Head, lexicon: Lexicon) -> dict[str, Floats]
     """Return what each block says of itself."""
     title = frozenset(_WORD.findall(head.title.lower()))
     description = head.description[:60].lower()
-    rows = []
+    rows: list[tuple[float, ...]] = []
     cache: dict[tuple[str, str], tuple[float, float, float]] = {}
     for block in blocks:
         text, chars = block.text, len(block.text)

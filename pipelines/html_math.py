@@ -1,9 +1,9 @@
-r"""Formulas of a page as LaTeX between dollar signs, from what MathJax, KaTeX, MathML, MediaWiki and WordPress leave.
+r"""Formulas of a page as LaTeX between dollar signs, from what MathJax, KaTeX and MathML leave.
 
 A page holds a formula twice: as rendered, which reads as noise, and as its source. The source is taken:
 `<script type="math/tex">` (MathJax 2), `<annotation encoding="application/x-tex">` or `alttext` of `<math>` (KaTeX,
-MathJax 3, MediaWiki, LaTeXML), and the alternative text of a formula's picture. What stands in the text between
-`$`, `\(` or `\[` is text, and stays as it is.
+MathJax 3, LaTeXML). What stands in the text between `$`, `\(` or `\[` is text, and stays as it is. A formula that a
+page shows as a picture (MediaWiki, WordPress) is an image, whose alternative text holds the LaTeX.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 from pipelines.html_images import Attributes
 
 _RENDERED = re.compile(r"(?:^|\s)(?:katex-html|MathJax(?:_\w+)?|MJX_\w+)(?:\s|$)")
-_PICTURE = re.compile(r"(?:^|\s)(?:mwe-math-fallback-image-\w+|latex|tex)(?:\s|$)")
 _STYLE = re.compile(r"\{\\(?:displaystyle|textstyle)\s+(.*)\}\Z", re.S)
 _CDATA = re.compile(r"%?\s*(?:<!\[CDATA\[|\]\]>)")  # how kramdown guards a script's formula
 MAX_CHARS = 10_000  # of a formula; longer ones are data that a script keeps
@@ -38,12 +37,6 @@ def of_mathml(node: Any) -> str:
     source = node.css_first("annotation[encoding='application/x-tex']")
     tex = source.text() if source is not None else attributes.get("alttext") or ""
     return _formula(tex, attributes.get("display") == "block")
-
-
-def of_picture(attributes: Attributes) -> str:
-    """Return the formula that an `<img>` shows, "" where it shows none."""
-    names, alt = attributes.get("class"), attributes.get("alt")
-    return _formula(alt, is_display=False) if names and alt and _PICTURE.search(names) else ""
 
 
 def _formula(tex: str, is_display: bool) -> str:

@@ -102,11 +102,7 @@ class _Walker:
             self.parts.append(LINE_BREAK)
             return None
         if tag in ("img", "amp-img", "image"):
-            attributes = node.attributes
-            if formula := html_math.of_picture(attributes):
-                self.parts.append(formula)
-            else:
-                self.image(attributes)
+            self.image(node.attributes)
             return None
         if tag == "source":
             self.sources.append(node.attributes)

@@ -80,8 +80,8 @@ def _drop_repeats(blocks: list[list[str]], shares: list[float], line: str) -> No
     for at, block in enumerate(blocks):
         if shares[at] >= IS_CONTENT and len(block) >= GRAM - 1:
             places[tuple(block)].append(at)
-    for block, found in places.items():
-        count = line.count(_run(list(block))) if len(found) > 1 else 0
+    for repeated, found in places.items():
+        count = line.count(_run(list(repeated))) if len(found) > 1 else 0
         if 0 < count < len(found):
             support = {at: sum(shares[max(0, at - 4) : at + 5]) - shares[at] for at in found}
             for at in sorted(found, key=lambda at: -support[at])[count:]:

@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import logging
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -151,7 +152,8 @@ def learn(
     sites = {example.site for example in data if example.fold != fold}
     counted = count_votes({site: shares for site, shares in votes.items() if site in sites})
     known = lexicon(counted)
-    of_train, unseen = {}, {}
+    of_train: dict[int, Floats] = {}
+    unseen: dict[int, Floats] = {}
     for site in sorted({example.site for example in data}):
         own = without_site(known, counted, site)
         for at in (at for at, example in enumerate(data) if example.site == site):
@@ -162,7 +164,7 @@ def learn(
 
 def fit(rows: tuple[Floats, Any, Floats], settings: Mapping[str, Any]) -> Trees:
     """Return trees that tell content from the rest; same rows, same trees."""
-    from catboost import CatBoostClassifier
+    from catboost import CatBoostClassifier  # for training only, so no dependency
 
     x, y, weight = rows
     model = CatBoostClassifier(**COMMON, **settings)
@@ -172,8 +174,6 @@ def fit(rows: tuple[Floats, Any, Floats], settings: Mapping[str, Any]) -> Trees:
 
 def as_trees(model: Any) -> Trees:
     """Return the trees of a CatBoost model (its JSON: documentation, "Model export as JSON")."""
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.json"
         model.save_model(str(path), format="json")
@@ -248,7 +248,7 @@ def figures(data: Sequence[Example], probabilities: Mapping[int, Floats]) -> dic
 
 def save(out: Path, known: dict[str, float], models: Mapping[str, Trees], card: dict[str, Any]) -> None:
     """Write weights and card."""
-    tensors = {}
+    tensors: dict[str, Any] = {}
     for name, trees in models.items():
         tensors[f"{name}.features"] = trees.features.astype(np.int16)
         tensors[f"{name}.thresholds"] = trees.thresholds

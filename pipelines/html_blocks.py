@@ -8,6 +8,10 @@ whole regions of the page can be judged without the HTML.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from infimm_data.document import ImageNode
 from pipelines.html_text import clean
@@ -49,6 +53,18 @@ class Page:
 
     blocks: list[Block] = field(default_factory=list)
     containers: list[Container] = field(default_factory=lambda: [Container(parent=-1, tag="html")])
+
+
+def region_sums(page: Page, values: NDArray[Any]) -> NDArray[np.float64]:
+    """Return [containers, values]: the sums over all blocks inside each container; values: [blocks, values]."""
+    own = np.zeros((len(page.containers), values.shape[1]))
+    np.add.at(own, [block.container for block in page.blocks], values)
+    sums = own.tolist()
+    for at in range(len(sums) - 1, 0, -1):  # a parent stands before its children
+        above = sums[page.containers[at].parent]
+        for column, value in enumerate(sums[at]):
+            above[column] += value
+    return np.asarray(sums)
 
 
 def place_captions(blocks: list[Block], start: int) -> None:

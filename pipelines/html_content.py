@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.content_model import load_model
-from pipelines.html_blocks import Block, Page
+from pipelines.html_blocks import Block, Page, region_sums
 from pipelines.html_features import Floats
 from pipelines.html_head import Head
 
@@ -87,20 +87,10 @@ def _keep_to_main(page: Page, kept: Mask, sizes: NDArray[np.float64]) -> None:
         roots = [at for at, c in enumerate(page.containers) if c.tag == tag or c.role == tag]
         if not roots:
             continue
-        held = _held(page, kept * sizes)
-        largest = max(roots, key=lambda at: held[at])
+        held = region_sums(page, (kept * sizes)[:, None])[:, 0]
+        largest = max(roots, key=lambda at: float(held[at]))
         if held[largest] >= least * held[0]:
             kept &= _below(page, [at == largest for at in range(len(page.containers))])
-
-
-def _held(page: Page, sizes: NDArray[np.float64]) -> list[float]:
-    """Return [containers]: the size of all texts inside; sizes: [blocks]."""
-    held = [0.0] * len(page.containers)
-    for block, size in zip(page.blocks, sizes.tolist(), strict=True):
-        held[block.container] += size
-    for at in range(len(held) - 1, 0, -1):  # a parent stands before its children
-        held[page.containers[at].parent] += held[at]
-    return held
 
 
 def _below(page: Page, roots: list[bool]) -> Mask:

@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from itertools import chain, pairwise
+from itertools import chain
 from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.html_blocks import Block, Page
+from pipelines.html_blocks import Block, Page, region_sums
 from pipelines.html_head import Head
 from pipelines.html_vocabulary import BOILERPLATE_NAME, BOILERPLATE_ROLES, COMMENTS_NAME, CONTENT_NAME
+from pipelines.html_words import FIRST_CHARS, WORD, image_words, name_words
 
 Floats = NDArray[np.float32]
 Lexicon = Mapping[str, float]
@@ -30,56 +31,12 @@ _TAGS = (
 _TAG_BITS = {tag: 1 << at for at, tag in enumerate(_TAGS)}
 _ROLE, _BOILERPLATE, _COMMENTS, _CONTENT, _HIDDEN = (1 << len(_TAGS) + at for at in range(5))
 _BITS = len(_TAGS) + 5
-_NAME_PARTS = re.compile(r"[A-Z]?[a-z]{2,}|[A-Z]{2,}")
-_WORD = re.compile(r"[^\W\d_]{2,}")
 _DIGIT = re.compile(r"[0-9]")
 _IMAGE = KINDS.index("image")
 _SENTENCE_END = re.compile(r"[.!?。！？؟।](?:\s|$)|[。！？]")
 _PATH_NUMBERS = re.compile(r"\d{4,}")
 LONG = 100  # characters outside links from which a block counts as running text
-FIRST_CHARS = 160  # of a text: what its words are read from
 UP = 4  # ancestors of which the size is a feature
-
-
-@lru_cache(maxsize=20_000)
-def name_words(tag: str, names: str) -> tuple[str, ...]:
-    """Return the words of an element's tag, class and id: single, and each two that follow each other."""
-    found = [f"c:{tag}"]
-    for name in names[:400].split()[:20]:
-        parts = [part.lower() for part in _NAME_PARTS.findall(name)][:8]
-        found += [f"c:{part}" for part in parts]
-        found += [f"c:{a}-{b}" for a, b in pairwise(parts)]
-    return tuple(dict.fromkeys(found))
-
-
-def text_words(text: str) -> list[str]:
-    """Return the different words of the beginning of a text."""
-    return [f"t:{word}" for word in dict.fromkeys(_WORD.findall(text[:FIRST_CHARS].lower()))]
-
-
-def image_words(block: Block) -> list[str]:
-    """Return the words of an image's class and id names, of its address and of its alternative text."""
-    assert block.image is not None
-    url = block.image.url[:300] if not block.image.url.startswith("data:") else "data uri"
-    parts = [f"u:{part.lower()}" for part in _NAME_PARTS.findall(url.partition("://")[2].partition("/")[2])]
-    alt = [f"a:{word}" for word in _WORD.findall(block.image.alt[:FIRST_CHARS].lower())]
-    return list(dict.fromkeys([*(f"i{word}" for word in name_words(block.tag, block.names)), *parts, *alt]))
-
-
-def page_words(page: Page) -> list[list[str]]:
-    """Return per block the words whose weights its features read: what a lexicon is learned from."""
-    own = [name_words(container.tag, container.names) for container in page.containers]
-    paths: list[frozenset[str]] = [frozenset(own[0])]
-    for at in range(1, len(own)):
-        paths.append(paths[page.containers[at].parent] | frozenset(own[at]))
-    found = []
-    for block in page.blocks:
-        if block.image is not None:
-            found.append(image_words(block))
-            continue
-        names = [f"b{word}" for word in name_words(block.tag, block.names)]
-        found.append([*sorted(paths[block.container]), *names, *text_words(block.text)])
-    return found
 
 
 def features(page: Page, head: Head, lexicon: Lexicon) -> Floats:
@@ -99,7 +56,7 @@ def features(page: Page, head: Head, lexicon: Lexicon) -> Floats:
 
 def _own(blocks: list[Block], head: Head, lexicon: Lexicon) -> dict[str, Floats]:
     """Return what each block says of itself."""
-    title = frozenset(_WORD.findall(head.title.lower()))
+    title = frozenset(WORD.findall(head.title.lower()))
     description = head.description[:60].lower()
     rows: list[tuple[float, ...]] = []
     cache: dict[tuple[str, str], tuple[float, float, float]] = {}
@@ -112,7 +69,7 @@ def _own(blocks: list[Block], head: Head, lexicon: Lexicon) -> dict[str, Floats]
             rows.append((*names, *_weights(image_words(block), lexicon), _IMAGE, 0, 0, 0, 0, 0, 0, 0, 0, 0))
             continue
         start = text[:FIRST_CHARS].lower()
-        words = _WORD.findall(start)
+        words = WORD.findall(start)
         is_described = False
         if chars > 20 and len(description) > 20:
             is_described = start[:60] in description or description in text[:2_000].lower()
@@ -195,27 +152,17 @@ def _path(containers: Floats, at: NDArray[np.int64]) -> list[Floats]:
 
 def _regions(page: Page, raw: dict[str, Floats], at: NDArray[np.int64]) -> list[Floats]:
     """Return the size, link density and running text of the regions around each block, nearest first."""
-    count = len(page.containers)
     chars, linked = raw["chars"], raw["chars"] * raw["links"]
     is_long = chars - linked >= LONG
-    own = np.zeros((count, 4))
-    np.add.at(own, at, np.stack([chars, linked, np.ones_like(chars), is_long], axis=1))
-    below = own.tolist()
-    parents = [container.parent for container in page.containers]
-    for position in range(count - 1, 0, -1):
-        above, inner = below[parents[position]], below[position]
-        above[0] += inner[0]
-        above[1] += inner[1]
-        above[2] += inner[2]
-        above[3] += inner[3]
-    sizes = np.asarray(below, np.float32)
+    sizes = region_sums(page, np.stack([chars, linked, np.ones_like(chars), is_long], axis=1)).astype(np.float32)
     plain = max(float(sizes[0, 0] - sizes[0, 1]), 1.0)
-    up = np.maximum(np.asarray(parents), 0)
+    up = np.array([max(container.parent, 0) for container in page.containers])
     columns: list[Floats] = []
     for _ in range(UP):
         size = sizes[at]
-        columns += [np.log1p(size[:, 0]), size[:, 1] / np.maximum(size[:, 0], 1), np.log1p(size[:, 2])]
-        columns += [(size[:, 0] - size[:, 1]) / plain, size[:, 3] / np.maximum(size[:, 2], 1)]
+        links = size[:, 1] / np.maximum(size[:, 0], 1)
+        share, running = (size[:, 0] - size[:, 1]) / plain, size[:, 3] / np.maximum(size[:, 2], 1)
+        columns += [np.log1p(size[:, 0]), links, np.log1p(size[:, 2]), share, running]
         at = up[at]
     return columns
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from pipelines.html_blocks import Page
+from pipelines.html_blocks import Page, region_sums
 from pipelines.html_features import UP, Floats
 from pipelines.html_head import Head
 
@@ -76,16 +76,9 @@ def _around(page: Page, probabilities: Floats) -> Floats:
 
 def _regions(page: Page, chars: Floats, kept: Floats) -> list[Floats]:
     """Return the share of content in the regions around each block, and the share of all content that they hold."""
-    parents = [container.parent for container in page.containers]
+    sizes = region_sums(page, np.stack([chars, kept], axis=1))
     at = np.fromiter((block.container for block in page.blocks), np.int64, len(page.blocks))
-    own = np.zeros((len(parents), 2))
-    np.add.at(own, at, np.stack([chars, kept], axis=1))
-    below = own.tolist()
-    for position in range(len(parents) - 1, 0, -1):
-        above, inner = below[parents[position]], below[position]
-        above[0] += inner[0]
-        above[1] += inner[1]
-    sizes, up = np.asarray(below), np.maximum(np.asarray(parents), 0)
+    up = np.array([max(container.parent, 0) for container in page.containers])
     columns: list[Floats] = []
     for _ in range(UP):
         columns += [sizes[at, 1] / (sizes[at, 0] + 1e-6), sizes[at, 1] / (sizes[0, 1] + 1e-6)]

@@ -15,7 +15,7 @@ DECIMALS = 2
 
 @dataclass(frozen=True, slots=True)
 class LabelledBlock:
-    """words: without repeats (`pipelines.html_features.page_words`); share: of content; size: weight on its site."""
+    """words: without repeats (`pipelines.html_words.page_words`); share: of content; size: weight on its site."""
 
     words: Sequence[str]
     share: float

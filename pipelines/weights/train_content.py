@@ -28,10 +28,11 @@ from pipelines.content_model import Trees
 from pipelines.extract import decode_html
 from pipelines.html_blocks import Page
 from pipelines.html_content import choose
-from pipelines.html_features import Floats, features, page_words
+from pipelines.html_features import Floats, features
 from pipelines.html_head import Head, read_head
 from pipelines.html_image_features import image_features
 from pipelines.html_walk import walk
+from pipelines.html_words import page_words
 from pipelines.weights.align import IS_CONTENT, align
 from pipelines.weights.gold_pages import SETS, GoldPage, file_name, read_pages, word_f1, words
 from pipelines.weights.learn_lexicon import LabelledBlock, count_votes, lexicon, site_votes, without_site

@@ -27,13 +27,19 @@ _META_WINDOW = 8_192  # bytes; browsers look at 1,024, real pages put scripts be
 
 
 def extract_html(
-    html: bytes, url: str, *, charset: str | None = None, is_stored: Callable[[str], bool] | None = None
+    html: bytes,
+    url: str,
+    *,
+    charset: str | None = None,
+    is_stored: Callable[[str], bool] | None = None,
+    captions_in_text: bool = True,
 ) -> Document | None:
     """Return the document of a page, or None where it holds no text and no image.
 
     html: the page as sent, decompressed; url: of the page, what its addresses stand against; charset: what the
     HTTP header declares; is_stored: says of an image's address that the dump holds the picture (of an image's
-    several addresses such a one is taken; without it the largest is). The document's origin holds the URL and
+    several addresses such a one is taken; without it the largest is); captions_in_text: whether a caption that an
+    image node carries also stands in the text right after the image, as it does on the page. The document's origin holds the URL and
     the licence that the page links to; a source that knows more replaces it. The caller bounds the size of
     `html` and its nesting (`pipelines.html_limits`).
     """
@@ -42,7 +48,8 @@ def extract_html(
     if root is None:
         return None
     head = read_head(tree, url)
-    nodes = _nodes(content_blocks(walk(root, head.base_url, is_stored), head))
+    blocks = content_blocks(walk(root, head.base_url, is_stored), head)
+    nodes = _nodes([block for block in blocks if captions_in_text or not block.is_placed])
     if not nodes:
         return None
     return new_document(nodes, Origin(url=url, licence=head.licence))

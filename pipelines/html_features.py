@@ -150,14 +150,14 @@ def _path(containers: Floats, at: NDArray[np.int64]) -> list[Floats]:
     return list(containers[at].T)
 
 
-def _regions(page: Page, raw: dict[str, Floats], at: NDArray[np.int64]) -> list[Floats]:
+def _regions(page: Page, raw: dict[str, Floats], at: NDArray[np.int64]) -> list[NDArray[Any]]:
     """Return the size, link density and running text of the regions around each block, nearest first."""
     chars, linked = raw["chars"], raw["chars"] * raw["links"]
     is_long = chars - linked >= LONG
     sizes = region_sums(page, np.stack([chars, linked, np.ones_like(chars), is_long], axis=1)).astype(np.float32)
     plain = max(float(sizes[0, 0] - sizes[0, 1]), 1.0)
     up = np.array([max(container.parent, 0) for container in page.containers])
-    columns: list[Floats] = []
+    columns: list[NDArray[Any]] = []
     for _ in range(UP):
         size = sizes[at]
         links = size[:, 1] / np.maximum(size[:, 0], 1)

@@ -225,14 +225,15 @@ def figures(data: Sequence[Example], probabilities: Mapping[int, Floats]) -> dic
         gold, chosen = example.gold, choose(example.page, probabilities[at])
         kept = [block for block, is_kept in zip(example.page.blocks, chosen, strict=True) if is_kept]
         text = "\n\n".join(block.text for block in kept)
+        apart = "\n\n".join(block.text for block in kept if not block.is_placed)
         if gold.text is not None:
             for name in {gold.dataset, f"{gold.dataset}/{gold.kind}"}:
                 found[f"{name} F1"].append(word_f1(text, gold.text))
-            apart = "\n\n".join(block.text for block in kept if not block.is_placed)
             found[f"{gold.dataset} F1, captions apart"].append(word_f1(apart, gold.text))
         else:
-            found[f"{gold.dataset} with"] += [float(snippet in text) for snippet in gold.present]
-            found[f"{gold.dataset} without"] += [float(snippet not in text) for snippet in gold.absent]
+            for end, of in (("", text), (", captions apart", apart)):
+                found[f"{gold.dataset} with{end}"] += [float(snippet in of) for snippet in gold.present]
+                found[f"{gold.dataset} without{end}"] += [float(snippet not in of) for snippet in gold.absent]
         if gold.images is not None:
             names = [file_name(block.image.url) for block in kept if block.image is not None]
             wanted = set().union(*(image.names for image in gold.images))

@@ -184,6 +184,14 @@ def test_a_caption_is_noted_and_stands_right_after_its_image(figure: str) -> Non
     assert document.images[0].caption == "A red circle"
 
 
+def test_captions_can_be_left_out_of_the_text() -> None:
+    html = "<p>Before</p><figure><img src=x.png><figcaption>A red circle</figcaption></figure><p>After</p>"
+    document = extract_html(html.encode(), URL, captions_in_text=False)
+    assert document is not None
+    assert [text.text for text in document.texts] == ["Before", "After"]
+    assert document.images[0].caption == "A red circle"
+
+
 def test_each_image_of_a_gallery_has_its_own_caption() -> None:
     inner = "".join(f"<figure><img src={n}.png><figcaption>No. {n}</figcaption></figure>" for n in (1, 2))
     document = extract(f"<figure>{inner}<figcaption>Both</figcaption></figure>")

@@ -39,9 +39,9 @@ def extract_html(
     html: the page as sent, decompressed; url: of the page, what its addresses stand against; charset: what the
     HTTP header declares; is_stored: says of an image's address that the dump holds the picture (of an image's
     several addresses such a one is taken; without it the largest is); captions_in_text: whether a caption that an
-    image node carries also stands in the text right after the image, as it does on the page. The document's origin holds the URL and
-    the licence that the page links to; a source that knows more replaces it. The caller bounds the size of
-    `html` and its nesting (`pipelines.html_limits`).
+    image node carries also stands in the text right after the image, as it does on the page. The document's origin
+    holds the URL and the licence that the page links to; a source that knows more replaces it. The caller bounds the
+    size of `html` and its nesting (`pipelines.html_limits`).
     """
     tree = LexborHTMLParser(decode_html(html, charset))
     root = tree.root

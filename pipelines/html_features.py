@@ -32,7 +32,8 @@ _TAG_BITS = {tag: 1 << at for at, tag in enumerate(_TAGS)}
 _ROLE, _BOILERPLATE, _COMMENTS, _CONTENT, _HIDDEN = (1 << len(_TAGS) + at for at in range(5))
 _BITS = len(_TAGS) + 5
 _DIGIT = re.compile(r"[0-9]")
-_IMAGE = KINDS.index("image")
+_KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
+_IMAGE = _KIND_NUMBERS["image"]
 _SENTENCE_END = re.compile(r"[.!?。！？؟।](?:\s|$)|[。！？]")
 _PATH_NUMBERS = re.compile(r"\d{4,}")
 LONG = 100  # characters outside links from which a block counts as running text
@@ -76,7 +77,7 @@ def _own(blocks: list[Block], head: Head, lexicon: Lexicon) -> dict[str, Floats]
         rows.append((
             *names,
             *_weights(["t:" + word for word in dict.fromkeys(words)], lexicon),
-            KINDS.index(block.kind),
+            _KIND_NUMBERS[block.kind],
             chars,
             min(block.link_chars, chars) / chars if chars else 0.0,
             len(_SENTENCE_END.findall(text, 0, 2_000)),
@@ -101,7 +102,7 @@ def _overlap(title: frozenset[str], words: list[str]) -> float:
 
 def _weights(words: list[str], lexicon: Lexicon) -> tuple[float, float, float]:
     """Return sum, smallest and largest weight of the words that the lexicon knows; zeros where it knows none."""
-    known = [weight for word in words if (weight := lexicon.get(word)) is not None]
+    known = [weight for weight in map(lexicon.get, words) if weight is not None]
     return (sum(known), min(0.0, *known), max(0.0, *known)) if known else (0.0, 0.0, 0.0)
 
 

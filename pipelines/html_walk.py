@@ -96,8 +96,10 @@ class _Walker:
         if tag == "-text":
             self.text(node.text_content)
             return None
-        if tag in UNREAD or tag == "math":
-            return self._enter_math(node, tag)
+        if tag in UNREAD:
+            if tag == "script" and (formula := html_math.of_script(node)):
+                self.parts.append(formula)
+            return None
         if tag == "br":
             self.parts.append(LINE_BREAK)
             return None
@@ -115,21 +117,13 @@ class _Walker:
             return _Open(tag, is_link=True)
         if tag in BREAKS or tag in BLOCK_KINDS:
             return self._enter_block(node, tag)
+        if tag == "math" and (formula := html_math.of_mathml(node)):
+            self.parts.append(formula)
+            return None
         attributes = node.attributes
         if attributes and (_is_hidden(attributes) or html_math.is_rendered(attributes)):
             return None
         return _Open(tag)
-
-    def _enter_math(self, node: Any, tag: str) -> _Open | None:
-        """Take a formula's source; what is none is not read, but for a <math> without source, whose text is."""
-        formula = ""
-        if tag == "script":
-            formula = html_math.of_script(node)
-        elif tag == "math":
-            formula = html_math.of_mathml(node)
-        if formula:
-            self.parts.append(formula)
-        return _Open(tag) if tag == "math" and not formula else None
 
     def _enter_block(self, node: Any, tag: str) -> _Open:
         attributes: Attributes = node.attributes

@@ -9,8 +9,6 @@ import codecs
 import re
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
-from urllib.parse import urljoin
 
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 from selectolax.lexbor import LexborHTMLParser
@@ -18,6 +16,7 @@ from selectolax.lexbor import LexborHTMLParser
 from infimm_data.document import Document, Node, Origin, TextNode, new_document
 from pipelines.html_blocks import Block
 from pipelines.html_content import content_blocks
+from pipelines.html_head import read_head
 from pipelines.html_text import CELL
 from pipelines.html_walk import walk
 
@@ -25,29 +24,35 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs
 _META_CHARSET = re.compile(rb"<meta[^>]{0,300}?charset\s*=\s*[\"']?\s*([\w.:\-]{2,40})", re.I)
 _XML_ENCODING = re.compile(rb"^\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:\-]{2,40})", re.I)
 _META_WINDOW = 8_192  # bytes; browsers look at 1,024, real pages put scripts before it
-_LICENCE_HOST = "creativecommons.org/"
 
 
 def extract_html(
-    html: bytes, url: str, *, charset: str | None = None, is_stored: Callable[[str], bool] | None = None
+    html: bytes,
+    url: str,
+    *,
+    charset: str | None = None,
+    is_stored: Callable[[str], bool] | None = None,
+    captions_in_text: bool = True,
 ) -> Document | None:
     """Return the document of a page, or None where it holds no text and no image.
 
     html: the page as sent, decompressed; url: of the page, what its addresses stand against; charset: what the
     HTTP header declares; is_stored: says of an image's address that the dump holds the picture (of an image's
-    several addresses such a one is taken; without it the largest is). The document's origin holds the URL and
-    the licence that the page links to; a source that knows more replaces it. The caller bounds the size of
-    `html` and its nesting (`pipelines.html_limits`).
+    several addresses such a one is taken; without it the largest is); captions_in_text: whether a caption that an
+    image node carries also stands in the text right after the image, as it does on the page. The document's origin
+    holds the URL and the licence that the page links to; a source that knows more replaces it. The caller bounds the
+    size of `html` and its nesting (`pipelines.html_limits`).
     """
     tree = LexborHTMLParser(decode_html(html, charset))
     root = tree.root
     if root is None:
         return None
-    base_url = _base_url(tree, url)
-    nodes = _nodes(content_blocks(walk(root, base_url, is_stored)))
+    head = read_head(tree, url)
+    blocks = content_blocks(walk(root, head.base_url, is_stored), head)
+    nodes = _nodes([block for block in blocks if captions_in_text or not block.is_placed])
     if not nodes:
         return None
-    return new_document(nodes, Origin(url=url, licence=_licence(tree)))
+    return new_document(nodes, Origin(url=url, licence=head.licence))
 
 
 def decode_html(html: bytes, charset: str | None = None) -> str:
@@ -83,24 +88,6 @@ def _declared_in(html: bytes) -> str | None:
     declared = match[1].decode("ascii", "replace").lower() if match else None
     # A page whose declaration could be read as ASCII is not UTF-16, whatever it says (HTML standard, 13.2.3.3).
     return "utf-8" if declared is not None and declared.startswith("utf-16") else declared
-
-
-def _base_url(tree: Any, url: str) -> str:
-    base = tree.css_first("base[href]")
-    href = (base.attributes.get("href") or "").strip() if base is not None else ""
-    try:
-        joined = urljoin(url, href)
-    except ValueError:
-        return url
-    return joined if joined.startswith(("http://", "https://")) else url
-
-
-def _licence(tree: Any) -> str:
-    for node in tree.css("link[rel~=license], a[rel~=license]"):
-        href = (node.attributes.get("href") or "").strip()
-        if _LICENCE_HOST in href or node.tag == "link":
-            return str(href[:300])
-    return ""
 
 
 def _nodes(blocks: list[Block]) -> tuple[Node, ...]:

@@ -8,6 +8,10 @@ whole regions of the page can be judged without the HTML.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from infimm_data.document import ImageNode
 from pipelines.html_text import clean
@@ -16,8 +20,10 @@ from pipelines.html_vocabulary import BlockKind
 
 @dataclass(slots=True)
 class Block:
-    """A unit of reading. link_chars: how many characters of `text` stand in links; image: for kind "image";
-    is_placed: a caption that stands after its image.
+    """A unit of reading. link_chars: how many characters of `text` stand in links, of an image 1 in a
+    link and else 0; image: for kind "image";
+    tag, names: of the element it fills, with class and id; is_placed: a caption that
+    stands after its image.
     """
 
     kind: BlockKind
@@ -25,6 +31,8 @@ class Block:
     container: int
     link_chars: int = 0
     image: ImageNode | None = None
+    tag: str = ""
+    names: str = ""
     is_placed: bool = False
 
 
@@ -45,6 +53,18 @@ class Page:
 
     blocks: list[Block] = field(default_factory=list)
     containers: list[Container] = field(default_factory=lambda: [Container(parent=-1, tag="html")])
+
+
+def region_sums(page: Page, values: NDArray[Any]) -> NDArray[np.float64]:
+    """Return [containers, values]: the sums over all blocks inside each container; values: [blocks, values]."""
+    own = np.zeros((len(page.containers), values.shape[1]))
+    np.add.at(own, [block.container for block in page.blocks], values)
+    sums = own.tolist()
+    for at in range(len(sums) - 1, 0, -1):  # a parent stands before its children
+        above = sums[page.containers[at].parent]
+        for column, value in enumerate(sums[at]):
+            above[column] += value
+    return np.asarray(sums)
 
 
 def place_captions(blocks: list[Block], start: int) -> None:

@@ -43,7 +43,6 @@ FIGURE_CLASS = re.compile(
 CAPTION_CLASS = re.compile(r"(?:^|[\s_-])(?:\w*caption)(?:[\s_-]|$)", re.I)
 GLYPH_CLASS = re.compile(r"\b(?:emoji|emoticon|smiley|wp-smiley|tracking|pixel|spacer)\b", re.I)
 
-BOILERPLATE_TAGS = frozenset(("nav", "footer", "aside", "menu"))
 BOILERPLATE_ROLES = _names(
     "navigation banner contentinfo complementary search menu menubar dialog alertdialog toolbar tablist"
 )

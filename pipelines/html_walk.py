@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from infimm_data.document import ImageNode
+from pipelines import html_math
 from pipelines.html_blocks import Block, Container, Page, place_captions
 from pipelines.html_images import Attributes, image_url, names_full_size, pixels
 from pipelines.html_text import CELL, LINE_BREAK, clean, code, paragraphs
@@ -79,6 +81,7 @@ class _Walker:
         self.links = 0
         self.noscripts = 0
         self.kinds: list[BlockKind] = ["paragraph"]
+        self.elements: list[tuple[str, str]] = [("", "")]  # tag and names of the open elements that make blocks
         self.container = 0
         self.marker = ""
         self.figures = 0
@@ -94,6 +97,8 @@ class _Walker:
             self.text(node.text_content)
             return None
         if tag in UNREAD:
+            if tag == "script" and (formula := html_math.of_script(node)):
+                self.parts.append(formula)
             return None
         if tag == "br":
             self.parts.append(LINE_BREAK)
@@ -112,28 +117,33 @@ class _Walker:
             return _Open(tag, is_link=True)
         if tag in BREAKS or tag in BLOCK_KINDS:
             return self._enter_block(node, tag)
+        if tag == "math" and (formula := html_math.of_mathml(node)):
+            self.parts.append(formula)
+            return None
         attributes = node.attributes
-        return None if attributes and _is_hidden(attributes) else _Open(tag)
+        if attributes and (_is_hidden(attributes) or html_math.is_rendered(attributes)):
+            return None
+        return _Open(tag)
 
     def _enter_block(self, node: Any, tag: str) -> _Open:
         attributes: Attributes = node.attributes
-        names = f"{attributes.get('class') or ''} {attributes.get('id') or ''}" if attributes else ""
-        opened = _Open(tag, kind=BLOCK_KINDS.get(tag), is_container=tag in CONTAINERS)
-        opened.is_block = tag not in CELLS
+        names, role, hidden = _names(attributes), "", False
+        if attributes:
+            hidden = _is_hidden(attributes)
+            role = (attributes.get("role") or "").lower()
+        opened = _Open(tag, BLOCK_KINDS.get(tag), hidden or tag in CONTAINERS, tag not in CELLS)
         outer = self.container
         if opened.is_block:
             self.flush()
-        if opened.is_container or (attributes and _is_hidden(attributes)):
-            opened.is_container = True
-            hidden = bool(attributes) and _is_hidden(attributes)
-            role = (attributes.get("role") or "").lower()
+            self.elements.append((tag, names))
+        if opened.is_container:
             self.page.containers.append(Container(self.container, tag, names, role, hidden))
             self.container = len(self.page.containers) - 1
         if tag == "noscript":
             self.outer_container = self.outer_container if self.noscripts else outer
             self.noscripts += 1
             opened.is_noscript = True
-        if tag == "figure" or (tag == "div" and names and FIGURE_CLASS.search(names)):
+        if tag == "figure" or (tag == "div" and names and _is_figure(names)):
             opened.figure_start = len(self.page.blocks)
             self.figures += 1
         if opened.kind is None and self.figures and names and CAPTION_CLASS.search(names):
@@ -152,6 +162,7 @@ class _Walker:
             self.parts.append(CELL)
         if opened.is_block:
             self.flush()
+            self.elements.pop()
         if opened.kind is not None:
             self.kinds.pop()
             self.marker = ""
@@ -188,7 +199,9 @@ class _Walker:
         texts = [code(joined)] if kind == "code" else paragraphs(joined, is_row=kind == "row")
         for text in texts:
             if text:
-                self.page.blocks.append(Block(kind, self.marker + text, self.container, self.link_chars))
+                block = Block(kind, self.marker + text, self.container, self.link_chars)
+                block.tag, block.names = self.elements[-1]
+                self.page.blocks.append(block)
                 self.marker, self.link_chars = "", 0
         self.link_chars = 0
 
@@ -205,6 +218,8 @@ class _Walker:
         blocks = self.page.blocks
         image = ImageNode(url=url, alt=clean(attributes.get("alt") or ""), width=width, height=height)
         block = Block("image", "", self.outer_container if self.noscripts else self.container, image=image)
+        block.tag, block.names = "img", _names(attributes)
+        block.link_chars = int(self.links > 0)
         if self.noscripts and (beside := self._image_beside(block.container)) is not None:
             # The copy for readers without scripts of the image right before it, which may be but a preview.
             if not self.is_last_image_full:
@@ -226,6 +241,19 @@ class _Walker:
                 return self.page.blocks[-1].image
             above = self.page.containers[above].parent if above > 0 else container
         return None
+
+
+def _names(attributes: Attributes) -> str:
+    """Return the attributes whose words tell what an element is for."""
+    if not attributes:
+        return ""
+    get = attributes.get
+    return " ".join(filter(None, (get("class"), get("id"), get("itemprop"))))
+
+
+@functools.lru_cache(maxsize=10_000)
+def _is_figure(names: str) -> bool:
+    return FIGURE_CLASS.search(names) is not None
 
 
 def _is_hidden(attributes: Attributes) -> bool:

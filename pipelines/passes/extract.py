@@ -12,7 +12,7 @@ from pipelines.recipe import Recipe
 from pipelines.run import Run
 from pipelines.sources.contract import Fixed, Skipped, Source, WorkItem
 
-VERSION = 1  # raise when the extraction changes what it writes, so that old documents are made again
+VERSION = 2  # raise when the extraction changes what it writes, so that old documents are made again
 EXAMPLES_PER_REASON = 20  # records named per reason and work item: enough to look at, bounded on a hostile dump
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from infimm_data.document import Document, TextNode
 from pipelines.extract import decode_html, extract_html
+from pipelines.weights.gold_pages import GoldPage, file_name, read_pages, word_f1
 
 URL = "http://a.b/dir/page.html"
 LONG = "The red circle stands left of the blue square, and the green triangle lies below both of them. "
@@ -181,6 +184,14 @@ def test_a_caption_is_noted_and_stands_right_after_its_image(figure: str) -> Non
     assert document.images[0].caption == "A red circle"
 
 
+def test_captions_can_be_left_out_of_the_text() -> None:
+    html = "<p>Before</p><figure><img src=x.png><figcaption>A red circle</figcaption></figure><p>After</p>"
+    document = extract_html(html.encode(), URL, captions_in_text=False)
+    assert document is not None
+    assert [text.text for text in document.texts] == ["Before", "After"]
+    assert document.images[0].caption == "A red circle"
+
+
 def test_each_image_of_a_gallery_has_its_own_caption() -> None:
     inner = "".join(f"<figure><img src={n}.png><figcaption>No. {n}</figcaption></figure>" for n in (1, 2))
     document = extract(f"<figure>{inner}<figcaption>Both</figcaption></figure>")
@@ -294,3 +305,79 @@ def test_encodings_are_found(html: bytes, charset: str | None) -> None:
 
 def test_undecodable_bytes_become_replacement_characters() -> None:
     assert "\ufffd" in decode_html(b"<meta charset=utf-8><p>abc \xff\xfe\xfa def caf\xc3\xa9 " + b"\x81" * 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("赤い円は青い四角の左にあり、緑の三角形はその両方の下にある。" * 4, "shift_jis"),
+        ("赤い円は青い四角の左にあり、緑の三角形はその両方の下にある。" * 4, "euc-jp"),
+        ("红色的圆在蓝色的正方形的左边,绿色的三角形在它们的下面。" * 4, "gb18030"),
+        ("紅色的圓在藍色的正方形的左邊,綠色的三角形在它們的下面。" * 4, "big5"),
+        ("빨간 원은 파란 사각형의 왼쪽에 있고 초록 삼각형은 그 아래에 있다. " * 4, "euc-kr"),
+        ("Η κόκκινη περιφέρεια είναι αριστερά από το μπλε τετράγωνο. " * 4, "iso-8859-7"),
+        ("Der rote Kreis steht links über dem größeren „Quadrat“. " * 4, "windows-1252"),
+    ],
+)
+def test_a_declared_encoding_is_obeyed(text: str, encoding: str) -> None:
+    assert decode_html(f"<meta charset={encoding}>".encode() + text.encode(encoding)).endswith(text)
+    assert decode_html(text.encode(encoding), encoding) == text
+
+
+# --- scripts and writing directions ---
+
+WRITINGS = {
+    "arabic": "تقع الدائرة الحمراء إلى يسار المربع الأزرق، ويقع المثلث الأخضر تحتهما معا. ",
+    "hebrew": "העיגול האדום עומד משמאל לריבוע הכחול, והמשולש הירוק נמצא מתחת לשניהם. ",
+    "japanese": "赤い円は青い四角の左にあり、緑の三角形はその両方の下にある。",
+    "chinese": "红色的圆在蓝色的正方形的左边，绿色的三角形在它们的下面。",
+    "thai": "วงกลมสีแดงอยู่ทางซ้ายของสี่เหลี่ยมสีน้ำเงิน และสามเหลี่ยมสีเขียวอยู่ด้านล่าง ",
+    "hindi": "लाल वृत्त नीले वर्ग के बाईं ओर है, और हरा त्रिभुज दोनों के नीचे है। ",
+}
+
+
+@pytest.mark.parametrize("text", WRITINGS.values(), ids=WRITINGS)
+def test_text_of_any_writing_is_kept_in_logical_order_and_its_menu_goes(text: str) -> None:
+    menu = "".join(f"<li><a href=/{n}>{text[:8]}</a></li>" for n in range(6))
+    html = (
+        f"<html dir=auto><body><nav><ul>{menu}</ul></nav><article><p>{text * 4}</p><p>{text * 5}</p></article></body>"
+    )
+    assert flow(html) == [f"{(text * 4).strip()}\n\n{(text * 5).strip()}"]
+
+
+def test_formulas_and_code_stay_in_their_place() -> None:
+    formula = '<script type="math/tex">x^2</script>'
+    html = f"<article><p>{LONG} Let {formula} be.</p><pre>y = x ** 2\nprint(y)</pre><p>{LONG}</p></article>"
+    assert flow(html) == [f"{LONG.strip()} Let $x^2$ be.\n\ny = x ** 2\nprint(y)\n\n{LONG.strip()}"]
+
+
+def test_a_table_among_text_keeps_its_rows() -> None:
+    table = "<table><tr><th>Shape<th>Colour</tr><tr><td>circle<td>red</tr><tr><td>square<td>blue</tr></table>"
+    html = f"<article><p>{LONG * 2}</p>{table}<p>{LONG * 2}</p></article>"
+    assert "Shape | Colour\ncircle | red\nsquare | blue" in flow(html)[0]
+
+
+# --- real pages ---
+
+FUNDUS = Path(__file__).resolve().parents[2] / "../shared/data"
+
+
+@pytest.fixture(scope="module")
+def news() -> list[tuple[GoldPage, Document]]:
+    """Every sixth news page of html_fundus with what we make of it."""
+    pages = read_pages(FUNDUS, "fundus")[::6]
+    if not pages:
+        pytest.skip(f"html_fundus is not beside the checkout ({FUNDUS})")
+    return [(page, document) for page in pages if (document := extract_html(page.html, page.url)) is not None]
+
+
+def test_real_news_pages_give_their_article(news: list[tuple[GoldPage, Document]]) -> None:
+    scores = [word_f1("\n\n".join(text.text for text in document.texts), page.text or "") for page, document in news]
+    assert len(scores) == 21
+    assert sum(scores) / len(scores) > 0.9
+
+
+def test_real_news_pages_give_their_pictures(news: list[tuple[GoldPage, Document]]) -> None:
+    found = {(page.name, file_name(image.url)) for page, document in news for image in document.images}
+    wanted = [{(page.name, name) for name in image.names} for page, _ in news for image in page.images or ()]
+    assert sum(bool(names & found) for names in wanted) / len(wanted) > 0.8

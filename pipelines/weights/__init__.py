@@ -1,0 +1,1 @@
+"""Weights of models that the pipelines ship, each with its training script."""

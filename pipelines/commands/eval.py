@@ -1,0 +1,96 @@
+"""The command that measures a model, or answers that are there already, as the published tables do: eval."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+
+from infimm_data.errors import ConfigError
+from infimm_data.files import write_bytes
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command of this module to the parser."""
+    text = "measure a checkpoint on benchmarks, or score a file of answers"
+    parser = commands.add_parser("eval", help=text, description=text[0].upper() + text[1:] + ".")
+    parser.add_argument("recipes", nargs="*", metavar="RECIPE", help="YAML recipes, see configs/eval/")
+    parser.add_argument("--checkpoint", help="folder of a training run, or of one of its checkpoints")
+    parser.add_argument("--out", help="folder for answers, scores and tables")
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes, one per GPU where there are any"
+    )
+    parser.add_argument(
+        "--device", default="auto", choices=("auto", "cpu", "cuda"), help="default: GPUs if there are any"
+    )
+    parser.add_argument("--task", metavar="NAME", help="score answers of this task: vqav2, coco, mme, ...")
+    parser.add_argument("--predictions", metavar="FILE", help="the answers, in the official layout, plain or .gz")
+    parser.add_argument("--references", metavar="FILE", help="the right answers, in the official layout, plain or .gz")
+    parser.add_argument("--partial", action="store_true", help="score only what was answered")
+    parser.add_argument("--guess", type=int, metavar="SEED", help="guess where no option can be read; default: wrong")
+    parser.add_argument("--items", metavar="FILE", help="also write the points of every question, as JSON")
+    parser.add_argument("--judge", metavar="URL", help="endpoint of a judge, up to /v1; its key: $OPENAI_API_KEY")
+    parser.add_argument("--judge-model", metavar="NAME", help="model to ask there")
+    parser.add_argument(
+        "--judge-cache", metavar="FILE", help="keep the judge's verdicts; default with --out: OUT/judge.jsonl"
+    )
+    parser.add_argument("--judge-prompt", metavar="FILE", help="prompt of the grader; default: ours")
+    parser.set_defaults(run=run_eval)
+
+
+def run_eval(arguments: argparse.Namespace, console: Console) -> bool:
+    """Score a file of answers, or run recipes on a checkpoint."""
+    if arguments.task or arguments.predictions:
+        if arguments.recipes or arguments.checkpoint:
+            raise ConfigError(
+                "--task and --predictions score answers; RECIPE and --checkpoint make them: give one of both"
+            )
+        return _score_file(arguments)
+    if not arguments.recipes:
+        raise ConfigError(
+            "nothing to do: give RECIPE ... --checkpoint C --out OUT, or --task, --predictions, --references"
+        )
+    raise ConfigError("not yet")
+
+
+def _score_file(arguments: argparse.Namespace) -> bool:
+    """Print one JSON object with the score."""
+    from model.evaluation.table import task_named
+
+    if not arguments.task or not arguments.predictions:
+        raise ConfigError(
+            "--task and --predictions belong together, e.g. --task vqav2 --predictions FILE --references FILE"
+        )
+    task = task_named(arguments.task)
+    if arguments.judge_prompt:
+        task = _with_prompt(task, arguments)
+    result = task.score(arguments.task, arguments.predictions, arguments.references, _scoring(arguments))
+    if arguments.items:
+        write_bytes(arguments.items, (json.dumps(result.items_json(), ensure_ascii=False) + "\n").encode())
+    sys.stdout.write(json.dumps(result.as_json(), indent=1, ensure_ascii=False) + "\n")
+    return True
+
+
+def _with_prompt(task: Any, arguments: argparse.Namespace) -> Any:
+    from model.evaluation.answers import read_text
+
+    if not hasattr(task, "prompt"):
+        raise ConfigError(f"--judge-prompt: task '{arguments.task}' asks no judge for grades")
+    return dataclasses.replace(task, prompt=read_text(arguments.judge_prompt))
+
+
+def _scoring(arguments: argparse.Namespace) -> Any:
+    from model.evaluation.judge import Judge
+    from model.evaluation.scoring import Scoring
+
+    judge = None
+    if arguments.judge:
+        if not arguments.judge_model:
+            raise ConfigError("--judge-model is needed with --judge: the name of the model at that endpoint")
+        cache = arguments.judge_cache or (f"{arguments.out}/judge.jsonl" if arguments.out else None)
+        judge = Judge(url=arguments.judge, model=arguments.judge_model, cache=cache)
+    return Scoring(is_partial=arguments.partial, guess_seed=arguments.guess, judge=judge)

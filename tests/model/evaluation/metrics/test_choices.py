@@ -29,7 +29,8 @@ def test_science_qa(answer, index):
 
 @pytest.mark.parametrize(
     ("answer", "letter"),
-    [("B", "B"), ("(B) dark blue", "B"), ("it is dark blue", "B"), ("A or B", None), ("", None), ("Z", "Z"), ("B.", "B"),
+    [("B", "B"), ("(B) dark blue", "B"), ("it is dark blue", "B"), ("A or B", None), ("", None), ("Z", "Z"),
+     ("B.", "B"),
      ("x" * 99 + "red", None), ("Cannot determine the answer", "Z")],
 )  # fmt: skip
 def test_mmbench(answer, letter):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -80,7 +81,7 @@ def beam_search(model: InfiMM, prompts: Sequence[Prompt], vocabulary: Vocabulary
         parents, chosen = _advance(logs, scores, tokens, finished, is_open, vocabulary, step + 1)
         if not any(is_open):
             break
-        cache.reorder_cache(parents.to(model.device))
+        cache.reorder_cache(cast(Any, parents.to(model.device)))
         ids = chosen[:, None].to(model.device)
         documents, positions = torch.zeros_like(ids), positions[:, -1:] + 1
         index, keys = index[:, -1:], torch.cat([keys, documents], dim=1)

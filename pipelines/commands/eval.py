@@ -12,6 +12,7 @@ from rich.console import Console
 
 from infimm_data.errors import ConfigError
 from infimm_data.files import write_bytes
+from pipelines.report import say
 
 
 def add_commands(commands: Any) -> None:
@@ -50,11 +51,35 @@ def run_eval(arguments: argparse.Namespace, console: Console) -> bool:
                 "--task and --predictions score answers; RECIPE and --checkpoint make them: give one of both"
             )
         return _score_file(arguments)
-    if not arguments.recipes:
+    if not (arguments.recipes and arguments.checkpoint and arguments.out):
         raise ConfigError(
-            "nothing to do: give RECIPE ... --checkpoint C --out OUT, or --task, --predictions, --references"
+            "give RECIPE ... --checkpoint C --out OUT, or --task NAME --predictions FILE --references FILE"
         )
-    raise ConfigError("not yet")
+    return _run_recipes(arguments, console)
+
+
+def _run_recipes(arguments: argparse.Namespace, console: Console) -> bool:
+    """Answer the questions of every recipe, score them and write the tables."""
+    from model.evaluation.recipe import load_eval_recipe
+    from model.evaluation.run import evaluate
+
+    recipes = [load_eval_recipe(path) for path in arguments.recipes]
+    outcomes = evaluate(
+        recipes,
+        arguments.checkpoint,
+        arguments.out,
+        workers=arguments.workers,
+        device=arguments.device,
+        scoring=_scoring(arguments),
+    )
+    for outcome in outcomes:
+        name = f"{outcome.cell.recipe.task}, {outcome.cell.shots} shots"
+        if outcome.result is None:
+            say(console, f"{name}: answers for the server in {outcome.cell.folder}/predictions.json")
+        else:
+            say(console, f"{name}: {outcome.result.score:.2f} ({outcome.result.count} questions)")
+    say(console, f"tables: {arguments.out}/tables.md, {arguments.out}/tables.html")
+    return True
 
 
 def _score_file(arguments: argparse.Namespace) -> bool:

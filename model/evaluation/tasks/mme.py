@@ -31,7 +31,7 @@ class Mme:
         found = []
         for subtask, rows in _subtasks(files.questions).items():
             for number, row in enumerate(rows):
-                name = f"{subtask}/{row['image']}"
+                name = files.image_name.format(image_id=row["image"], subtask=subtask)
                 found.append(
                     Question(
                         id=f"{subtask}/{number}",

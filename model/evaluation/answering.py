@@ -1,0 +1,153 @@
+"""A checkpoint answers the questions of cells: in fixed batches, on any number of processes, each answer kept."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from infimm_data.errors import ConfigError, InfiMMError
+from infimm_data.files import sha256_of
+from infimm_data.progress import Track
+from infimm_data.stream.images import to_pixels
+from model.beam_search import Beams, beam_search
+from model.checkpoint import checkpoints, load_model
+from model.evaluation.cells import Cell
+from model.evaluation.pictures import open_picture
+from model.evaluation.postprocess import to_answer
+from model.evaluation.prompts import to_prompt, to_text
+from model.evaluation.tasks.contract import Picture
+from model.generate import Prompt, Sampling, generate
+from model.infimm import InfiMM, vision_of
+from model.published import load_published
+from model.tokenizer import Tokenizer, load_tokenizer
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """A model in evaluation mode and its tokenizer."""
+
+    model: InfiMM
+    tokenizer: Tokenizer
+
+    def answer(self, cell: Cell, numbers: Sequence[int]) -> list[dict[str, str]]:
+        """Return, for the questions with these numbers, {id, text: all the model said, answer, prompt}."""
+        recipe, prompts, shown = cell.recipe, list[Prompt](), list[str]()
+        for number in numbers:
+            pieces = cell.demonstrations.prompt(number, cell.questions[number], cell.shots)
+            prompts.append(to_prompt(pieces, self.tokenizer.vocabulary, lambda one: self._pixels(one, cell)))
+            shown.append(to_text(pieces))
+        mixed = torch.autocast(self.model.device.type, torch.bfloat16) if recipe.precision == "bf16" else None
+        with mixed or contextlib.nullcontext():
+            tokens = self.continuations(prompts, cell)
+        texts = [self.tokenizer.decode(own) for own in tokens]
+        return [
+            {"id": cell.questions[number].id, "text": text, "answer": to_answer(text, recipe), "prompt": prompt}
+            for number, text, prompt in zip(numbers, texts, shown, strict=True)
+        ]
+
+    def continuations(self, prompts: Sequence[Prompt], cell: Cell) -> list[list[int]]:
+        """Return the new tokens of each prompt, by greedy or beam search as the recipe says."""
+        recipe, vocabulary = cell.recipe, self.tokenizer.vocabulary
+        if recipe.beams == 1:
+            return generate(self.model, prompts, vocabulary, Sampling(max_new_tokens=recipe.max_new_tokens))
+        beams = Beams(num=recipe.beams, length_penalty=recipe.length_penalty, max_new_tokens=recipe.max_new_tokens)
+        return beam_search(self.model, prompts, vocabulary, beams)
+
+    def _pixels(self, picture: Picture, cell: Cell) -> Tensor:
+        image = open_picture(picture, max_pixels=cell.recipe.max_pixels)
+        return torch.from_numpy(to_pixels(image, vision_of(self.model).image_side))
+
+
+def load_answerer(checkpoint: str, device: str) -> Answerer:
+    """Return the model of a checkpoint, ours or in the published layout; raises ConfigError when there is none."""
+    if _is_published(Path(checkpoint)):
+        return Answerer(load_published(checkpoint).to(device).eval(), load_tokenizer(checkpoint))
+    loaded = load_model(checkpoint, device=device)
+    return Answerer(loaded.model, loaded.tokenizer)
+
+
+def checkpoint_identity(checkpoint: str) -> str:
+    """Return what tells these weights from others, wherever they lie; raises ConfigError when there are none."""
+    folder = Path(checkpoint)
+    if not (folder / "config.json").is_file():
+        finished = checkpoints(checkpoint)
+        if not finished:
+            raise ConfigError(f"--checkpoint {checkpoint}: no checkpoint; expected a folder step-* or a run's --out")
+        folder = finished[-1]
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise ConfigError(f"--checkpoint {folder}: no .safetensors weights in this folder")
+    return " ".join(sha256_of(str(file))[:16] for file in weights)
+
+
+def _is_published(folder: Path) -> bool:
+    try:
+        return "visual" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
+def answer_cells(cells: Sequence[Cell], checkpoint: str, *, workers: int = 1, device: str = "auto") -> None:
+    """Answer what is not answered yet; every answer is on disk when this returns.
+
+    workers: processes; each takes every workers-th batch, so the answers do not depend on their number.
+    """
+    if workers < 1:
+        raise ConfigError(f"--workers {workers}: expected at least 1")
+    cells = [
+        cell for cell in cells if len(cell.answers().keys() & {one.id for one in cell.questions}) < len(cell.questions)
+    ]
+    for cell in cells:
+        _ = cell.demonstrations  # vectors are computed once, here, not by every worker
+    if not cells:
+        return
+    if workers == 1:
+        _work(cells, checkpoint, 0, 1, device)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        plain = [Cell(cell.recipe, cell.shots, cell.folder) for cell in cells]
+        futures = [pool.submit(_work, plain, checkpoint, rank, workers, device) for rank in range(workers)]
+        problems = [error for future in futures if (error := future.exception()) is not None]
+    if problems:
+        if isinstance(problems[0], InfiMMError):
+            raise problems[0]
+        raise InfiMMError(f"{len(problems)} of {workers} workers failed: {problems[0]!r}") from problems[0]
+
+
+def _work(cells: Sequence[Cell], checkpoint: str, rank: int, workers: int, device: str) -> None:
+    answerer = load_answerer(checkpoint, _device(device, rank))
+    for cell in cells:
+        torch.set_num_threads(cell.recipe.threads)
+        done = cell.answers()
+        batches = [batch for batch in cell.batches() if any(cell.questions[i].id not in done for i in batch)]
+        own = batches[rank::workers]
+        place = Path(cell.folder) / "answers" / f"{rank:05d}.jsonl"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        name = f"{cell.recipe.task} {cell.shots}-shot"
+        with place.open("a", encoding="utf-8") as file, Track(name, len(own), unit="batches") as track:
+            if file.tell():
+                file.write("\n")  # ends a line that a crash may have left half written
+            for batch in own:
+                for record in answerer.answer(cell, batch):
+                    file.write(json.dumps(record, ensure_ascii=False) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+                track.advance()
+
+
+def _device(device: str, rank: int) -> str:
+    if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
+        return "cpu"
+    if not torch.cuda.is_available():
+        raise ConfigError("--device cuda: no GPU here; use --device cpu")
+    return f"cuda:{rank % torch.cuda.device_count()}"

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -96,6 +96,14 @@ def _is_published(folder: Path) -> bool:
         return False
 
 
+@dataclass(frozen=True)
+class _Work:
+    """The batches of a cell that one process answers."""
+
+    cell: Cell
+    batches: tuple[tuple[int, ...], ...]
+
+
 def answer_cells(cells: Sequence[Cell], checkpoint: str, *, workers: int = 1, device: str = "auto") -> None:
     """Answer what is not answered yet; every answer is on disk when this returns.
 
@@ -103,20 +111,21 @@ def answer_cells(cells: Sequence[Cell], checkpoint: str, *, workers: int = 1, de
     """
     if workers < 1:
         raise ConfigError(f"--workers {workers}: expected at least 1")
-    cells = [
-        cell for cell in cells if len(cell.answers().keys() & {one.id for one in cell.questions}) < len(cell.questions)
-    ]
-    for cell in cells:
-        _ = cell.demonstrations  # vectors are computed once, here, not by every worker
-    if not cells:
+    remaining = {cell: batches for cell in cells if (batches := _remaining(cell))}
+    if not remaining:
         return
+    for cell in remaining:
+        _ = cell.demonstrations  # vectors are computed once, here, not by every worker
     if workers == 1:
-        _work(cells, checkpoint, 0, 1, device)
+        _work([_Work(cell, batches) for cell, batches in remaining.items()], checkpoint, 0, device)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        plain = [Cell(cell.recipe, cell.shots, cell.folder) for cell in cells]
-        futures = [pool.submit(_work, plain, checkpoint, rank, workers, device) for rank in range(workers)]
+        futures = []
+        for rank in range(workers):
+            # A new Cell travels, without the questions that this process has read.
+            own = [_Work(replace(cell), batches[rank::workers]) for cell, batches in remaining.items()]
+            futures.append(pool.submit(_work, own, checkpoint, rank, device))
         problems = [error for future in futures if (error := future.exception()) is not None]
     if problems:
         if isinstance(problems[0], InfiMMError):
@@ -124,20 +133,24 @@ def answer_cells(cells: Sequence[Cell], checkpoint: str, *, workers: int = 1, de
         raise InfiMMError(f"{len(problems)} of {workers} workers failed: {problems[0]!r}") from problems[0]
 
 
-def _work(cells: Sequence[Cell], checkpoint: str, rank: int, workers: int, device: str) -> None:
+def _remaining(cell: Cell) -> tuple[tuple[int, ...], ...]:
+    """Return the batches of which at least one question is not answered."""
+    done = cell.answers().keys()
+    return tuple(batch for batch in cell.batches() if any(cell.questions[i].id not in done for i in batch))
+
+
+def _work(works: Sequence[_Work], checkpoint: str, rank: int, device: str) -> None:
     answerer = load_answerer(checkpoint, _device(device, rank))
-    for cell in cells:
+    for work in works:
+        cell = work.cell
         torch.set_num_threads(cell.recipe.threads)
-        done = cell.answers()
-        batches = [batch for batch in cell.batches() if any(cell.questions[i].id not in done for i in batch)]
-        own = batches[rank::workers]
         place = Path(cell.folder) / "answers" / f"{rank:05d}.jsonl"
         place.parent.mkdir(parents=True, exist_ok=True)
         name = f"{cell.recipe.task} {cell.shots}-shot"
-        with place.open("a", encoding="utf-8") as file, Track(name, len(own), unit="batches") as track:
+        with place.open("a", encoding="utf-8") as file, Track(name, len(work.batches), unit="batches") as track:
             if file.tell():
                 file.write("\n")  # ends a line that a crash may have left half written
-            for batch in own:
+            for batch in work.batches:
                 for record in answerer.answer(cell, batch):
                     file.write(json.dumps(record, ensure_ascii=False) + "\n")
                 file.flush()

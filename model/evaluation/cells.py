@@ -96,10 +96,10 @@ class Cell:
                     continue
         return found
 
-    def batches(self) -> Iterator[list[int]]:
+    def batches(self) -> Iterator[tuple[int, ...]]:
         """Yield the numbers of questions that are answered together: always the same, whoever answers them."""
         for start in range(0, len(self.questions), self.recipe.batch):
-            yield list(range(start, min(start + self.recipe.batch, len(self.questions))))
+            yield tuple(range(start, min(start + self.recipe.batch, len(self.questions))))
 
 
 def cells_of(recipes: list[EvalRecipe], out: str) -> list[Cell]:

@@ -18,7 +18,7 @@ from model.evaluation.tasks.contract import Picture, Question
 from model.generate import Prompt
 
 IMAGE, END_OF_CHUNK, END = "<image>", "<|endofchunk|>", "</s>"
-_SPECIAL = re.compile(r"(<image>|<\|endofchunk\|>|</s>)")
+_SPECIAL = re.compile(r"((?:<\|endofchunk\|>)?<image>|<\|endofchunk\|>|</s>)")
 _FIELD = re.compile(r"\{(question|options|hint|answer)\}")
 _OPTIONAL = re.compile(r"\{(options|hint)\}")
 _PLACE = re.compile(r"<image (\d+)>")
@@ -37,35 +37,37 @@ Piece = str | Special | Picture
 def render(template: str, question: Question, *, answer: str = "", with_pictures: bool = True) -> list[Piece]:
     """Return a template filled in: texts, special tokens and pictures in order.
 
-    A line of the template with {options} or {hint} is left out where the question has none. `<image>` stands for all
-    pictures that the question's text does not place itself, several with `<|endofchunk|>` between them.
+    A line of text with {options} or {hint} is left out where the question has none. `<image>` stands for all
+    pictures that the question's text does not place itself, several with `<|endofchunk|>` between them; where the
+    template has that token right before `<image>` too, it stands before every picture (InfiMM's chat form).
     """
     options = "\n".join(f"{LETTERS[i]}. {text}" for i, text in enumerate(question.options))
     fields = {"question": question.text, "options": options, "hint": question.hint, "answer": answer}
-    lines = [line for line in template.split("\n") if all(fields[name] for name in _OPTIONAL.findall(line))]
     placed = {int(number) for number in _PLACE.findall(question.text + options)}
     first = [picture for number, picture in enumerate(question.pictures, start=1) if number not in placed]
     pieces: list[Piece] = []
-    for part in _SPECIAL.split("\n".join(lines)):
-        if part == IMAGE:
+    for part in _SPECIAL.split(template):
+        if part.endswith(IMAGE):
             for number, picture in enumerate(first if with_pictures else ()):
-                pieces += [Special(END_OF_CHUNK), picture] if number else [picture]
+                pieces += [Special(END_OF_CHUNK), picture] if number or part != IMAGE else [picture]
         elif part in (END_OF_CHUNK, END):
             pieces.append(Special(part))
         else:
-            text = _FIELD.sub(lambda match: fields[match[1]], part)
-            pieces += _with_places(text, question.pictures if with_pictures else ())
+            lines = [line for line in part.split("\n") if all(fields[name] for name in _OPTIONAL.findall(line))]
+            text = _FIELD.sub(lambda match: fields[match[1]], "\n".join(lines))
+            before = [Special(END_OF_CHUNK)] if END_OF_CHUNK + IMAGE in template else []
+            pieces += _with_places(text, question.pictures if with_pictures else (), before)
     return [piece for piece in pieces if piece != ""]
 
 
-def _with_places(text: str, pictures: Sequence[Picture]) -> list[Piece]:
+def _with_places(text: str, pictures: Sequence[Picture], before: Sequence[Piece]) -> list[Piece]:
     """Return the text with its `<image N>` replaced by the pictures; a place without a picture stays text."""
     found: list[Piece] = []
     end = 0
     for match in _PLACE.finditer(text):
         number = int(match[1])
         if 1 <= number <= len(pictures):
-            found += [text[end : match.start()], pictures[number - 1]]
+            found += [text[end : match.start()], *before, pictures[number - 1]]
             end = match.end()
     return [*found, text[end:]]
 

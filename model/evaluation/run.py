@@ -65,7 +65,8 @@ def _scored(cell: Cell, scoring: Scoring) -> Result | None:
     _write(predictions, task.predictions(answers, cell.questions))
     if not cell.recipe.is_scored:
         return None
-    references = cell.recipe.files.references or cell.recipe.files.questions
+    files = cell.recipe.files
+    references = None if task.holds_references else files.references or files.questions
     result = task.score(
         cell.recipe.task,
         predictions,

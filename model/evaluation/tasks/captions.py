@@ -26,7 +26,7 @@ class Captions:
     """split: of a Karpathy file that scoring takes, "test" in every published table."""
 
     split: str = "test"
-    max_score: None = None
+    holds_references: bool = False
 
     def questions(self, files: EvalFiles) -> list[Question]:
         """Return one question without text per picture; its answers are the reference captions."""

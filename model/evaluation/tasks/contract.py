@@ -54,8 +54,8 @@ class Task(Protocol):
     """One benchmark; an instance is an entry of `model.evaluation.table.TASKS`."""
 
     @property
-    def max_score(self) -> float | None:
-        """The best score there is; None where the metric has no bound."""
+    def holds_references(self) -> bool:
+        """Whether the official layout of answers holds the right ones too."""
         ...
 
     def questions(self, files: EvalFiles) -> list[Question]:

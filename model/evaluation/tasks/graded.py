@@ -55,7 +55,7 @@ class Graded:
 
     prompt: str
     is_weighted: bool
-    max_score: float = 100.0
+    holds_references: bool = False
 
     def questions(self, files: EvalFiles) -> list[Question]:
         """Return the questions; pictures are named by `imagename`, `image`, `images` or `image_path`."""

@@ -39,7 +39,7 @@ class _Row:
 class MmBench:
     """Answers that name no option go to the judge where there is one, else they are wrong and counted."""
 
-    max_score: float = 100.0
+    holds_references: bool = False
 
     def questions(self, files: EvalFiles) -> list[Question]:
         """Return every rotation of every question, made here where the file has the questions once."""

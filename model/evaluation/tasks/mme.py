@@ -24,7 +24,7 @@ _COLUMNS = ("image", "question", "answer", "response")
 class Mme:
     """score: perception, the first of the two figures that tables print; cognition stands in the metrics."""
 
-    max_score: float = 2000.0
+    holds_references: bool = True
 
     def questions(self, files: EvalFiles) -> list[Question]:
         """Return the questions of a folder of SUBTASK.txt (picture, question, answer)."""

@@ -50,7 +50,7 @@ class _Sample:
 class Mmmu:
     """Answers that name no option are wrong and counted, where the official tool guesses."""
 
-    max_score: float = 100.0
+    holds_references: bool = True
 
     def questions(self, files: EvalFiles) -> list[Question]:
         """Return the questions of the published Parquet rows (id, question, options, answer, image_1 ... image_7)."""

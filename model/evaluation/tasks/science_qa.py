@@ -26,7 +26,7 @@ class ScienceQa:
     """split: what is scored; questions with a picture are its IMG subset, the figure of InfiMM's table."""
 
     split: str = "test"
-    max_score: float = 100.0
+    holds_references: bool = False
 
     def questions(self, files: EvalFiles) -> list[Question]:
         """Return the questions with a picture."""

@@ -25,7 +25,7 @@ _ID = ("question_id", "image")
 class Vqa:
     """One task of the family; they differ in their files only."""
 
-    max_score: float = 100.0
+    holds_references: bool = False
 
     def questions(self, files: EvalFiles) -> list[Question]:
         """Return the questions; answers are there where `references` (or the file itself) has them."""

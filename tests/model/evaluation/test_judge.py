@@ -45,7 +45,7 @@ class Stub:
 
         self.server = HTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_a_busy_endpoint_is_asked_again_and_a_refusal_is_named(stub):
 
 
 def test_an_endpoint_that_is_not_there_is_named():
-    with pytest.raises(InfiMMError, match="127.0.0.1:9"):
+    with pytest.raises(InfiMMError, match=r"127\.0\.0\.1:9"):
         Judge(url="http://127.0.0.1:9/v1", model="m", attempts=1).ask("q", max_tokens=3)
     with pytest.raises(ConfigError, match="expected an address"):
         Judge(url="file:///etc/passwd", model="m")

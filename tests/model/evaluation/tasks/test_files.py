@@ -18,11 +18,8 @@ from model.evaluation.tasks.contract import EvalFiles
 from tests.infimm_data.stream.conftest import png
 
 REFERENCES = {"1": ["a cat on a mat"], "2": ["two dogs run"], "3": ["a red bus"]}
-PEOPLE = {
-    "annotations": [
-        {"question_id": i, "answers": [{"answer": "red", "answer_id": j} for j in range(10)]} for i in (1, 2, 3, 4, 5)
-    ]
-}
+TEN = [{"answer": "red", "answer_id": number} for number in range(10)]
+PEOPLE = {"annotations": [{"question_id": number, "answers": TEN} for number in (1, 2, 3, 4, 5)]}
 
 
 def write(path, data) -> str:
@@ -83,9 +80,8 @@ def test_gzip_json_lines_and_objects_are_read_alike(tmp_path):
     lines = write(tmp_path / "a.jsonl", "\n".join(json.dumps(one) for one in vqa(1, 2, 3, 4, 5)))
     by_id = write(tmp_path / "b.json", {str(i): "red" for i in (1, 2, 3, 4, 5)})
     packed = write(tmp_path / "c.json.gz", vqa(1, 2, 3, 4, 5))
-    assert {TASKS["vqav2"].score("vqav2", path, references, Scoring()).score for path in (lines, by_id, packed)} == {
-        100.0
-    }
+    for path in (lines, by_id, packed):
+        assert TASKS["vqav2"].score("vqav2", path, references, Scoring()).score == 100.0
 
 
 @pytest.mark.parametrize(
@@ -113,7 +109,7 @@ def test_caption_references_in_three_layouts(tmp_path):
         ] + [{"cocoid": 9, "filename": "9.jpg", "split": "train", "sentences": []}]
     }  # fmt: skip
     scores = {scored("coco", tmp_path, answers, layout).score for layout in (REFERENCES, coco, karpathy)}
-    assert scores == {pytest.approx(scored("coco", tmp_path, answers, coco).score)}
+    assert len(scores) == 1
     with pytest.raises(ConfigError, match=r"1 question \(id 3\) without an answer, of 3"):
         scored("coco", tmp_path, answers[:2], REFERENCES)
     with pytest.raises(ConfigError, match="not references of captions"):
@@ -121,19 +117,9 @@ def test_caption_references_in_three_layouts(tmp_path):
 
 
 def test_science_qa_scores_the_subset_with_pictures_if_that_is_what_was_answered(tmp_path):
-    problem = {
-        "question": "q",
-        "choices": "['a', 'b']",
-        "answer": "1",
-        "split": "test",
-        "grade": "grade2",
-        "subject": "s",
-    }
-    problems = {
-        "1": {**problem, "image": "image.png"},
-        "2": {**problem, "image": ""},
-        "3": {**problem, "split": "train"},
-    }
+    problem = {"question": "q", "choices": "['a', 'b']", "answer": "1", "split": "test"}
+    problems = {"1": {**problem, "image": "image.png"}, "2": {**problem, "image": ""}}
+    problems["3"] = {**problem, "image": "", "split": "train"}
     img = scored("scienceqa", tmp_path, {"1": "B"}, problems)
     assert (img.score, img.count, img.metrics["subset"]) == (100.0, 1, "IMG")
     both = scored("scienceqa", tmp_path, {"1": "B", "2": "what?"}, problems)
@@ -145,10 +131,8 @@ def test_science_qa_scores_the_subset_with_pictures_if_that_is_what_was_answered
 def mmbench_rows():
     options = {"A": "red", "B": "blue", "C": "green"}
     picture = base64.b64encode(png(9, (8, 8))).decode()
-    return [
-        {"index": i, "question": "q?", "hint": "", **options, "answer": "B", "category": "c", "image": picture}
-        for i in (5, 6)
-    ]
+    row = {"question": "q?", "hint": "", **options, "answer": "B", "category": "c", "image": picture}
+    return [{"index": 5, **row}, {"index": 6, **row}]
 
 
 def test_mmbench_rotations_are_made_and_all_must_be_right(tmp_path):
@@ -178,15 +162,16 @@ def test_mmmu_questions_from_parquet_with_pictures_in_place(tmp_path):
     rows = [
         {"id": "validation_Art_1", "question": "See <image 1>?", "options": "['x', 'y']", "answer": "B",
          "image_1": {"bytes": png(9, (8, 8)), "path": None}, "image_2": None},
-        {"id": "validation_Art_2", "question": "How many?", "options": "[]", "answer": "5", "image_1": None, "image_2": None},
+        {"id": "validation_Art_2", "question": "How many?", "options": "[]", "answer": "5",
+         "image_1": None, "image_2": None},
     ]  # fmt: skip
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "0.parquet")
     questions = TASKS["mmmu"].questions(EvalFiles(questions=str(tmp_path)))
     assert [(len(one.pictures), one.options) for one in questions] == [(1, ("x", "y")), (0, ())]
     answers = TASKS["mmmu"].predictions({"validation_Art_1": "(B)", "validation_Art_2": "it is 5"}, questions)
     assert scored("mmmu", tmp_path, answers, None).score == 100.0
-    with pytest.raises(ConfigError, match="neither .parquet files nor a saved dataset"):
-        (tmp_path / "empty").mkdir()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="nor a saved dataset in this folder"):
         TASKS["mmmu"].questions(EvalFiles(questions=str(tmp_path / "empty")))
 
 

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -23,12 +23,22 @@ from model.checkpoint import checkpoints, load_model
 from model.evaluation.cells import Cell
 from model.evaluation.pictures import open_picture
 from model.evaluation.postprocess import to_answer
-from model.evaluation.prompts import to_prompt, to_text
+from model.evaluation.prompts import Piece, to_prompt, to_text
+from model.evaluation.recipe import EvalRecipe
 from model.evaluation.tasks.contract import Picture
-from model.generate import Prompt, Sampling, generate
+from model.generate import Sampling, generate
 from model.infimm import InfiMM, vision_of
 from model.published import load_published
 from model.tokenizer import Tokenizer, load_tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """prompt: as people read it; text: all the model said; answer: what of it is scored."""
+
+    prompt: str
+    text: str
+    answer: str
 
 
 @dataclass(frozen=True)
@@ -38,32 +48,31 @@ class Answerer:
     model: InfiMM
     tokenizer: Tokenizer
 
-    def answer(self, cell: Cell, numbers: Sequence[int]) -> list[dict[str, str]]:
-        """Return, for the questions with these numbers, {id, text: all the model said, answer, prompt}."""
-        recipe, prompts, shown = cell.recipe, list[Prompt](), list[str]()
-        for number in numbers:
-            pieces = cell.demonstrations.prompt(number, cell.questions[number], cell.shots)
-            prompts.append(to_prompt(pieces, self.tokenizer.vocabulary, lambda one: self._pixels(one, cell)))
-            shown.append(to_text(pieces))
-        mixed = torch.autocast(self.model.device.type, torch.bfloat16) if recipe.precision == "bf16" else None
-        with mixed or contextlib.nullcontext():
-            tokens = self.continuations(prompts, cell)
-        texts = [self.tokenizer.decode(own) for own in tokens]
+    def answer(self, cell: Cell, numbers: Sequence[int]) -> list[Answer]:
+        """Return what the model says to the questions with these numbers."""
+        prompts = [cell.demonstrations.prompt(number, cell.questions[number], cell.shots) for number in numbers]
+        return self.texts(prompts, cell.recipe)
+
+    def texts(self, prompts: Sequence[Sequence[Piece]], recipe: EvalRecipe) -> list[Answer]:
+        """Return what the model says after each prompt, by greedy or beam search as the recipe says."""
+        vocabulary = self.tokenizer.vocabulary
+        read = [to_prompt(pieces, vocabulary, lambda one: self._pixels(one, recipe)) for pieces in prompts]
+        is_mixed = recipe.precision == "bf16"
+        with torch.autocast(self.model.device.type, torch.bfloat16) if is_mixed else contextlib.nullcontext():
+            if recipe.beams == 1:
+                tokens = generate(self.model, read, vocabulary, Sampling(max_new_tokens=recipe.max_new_tokens))
+            else:
+                beams = Beams(
+                    num=recipe.beams, length_penalty=recipe.length_penalty, max_new_tokens=recipe.max_new_tokens
+                )
+                tokens = beam_search(self.model, read, vocabulary, beams)
+        said = [self.tokenizer.decode(own) for own in tokens]
         return [
-            {"id": cell.questions[number].id, "text": text, "answer": to_answer(text, recipe), "prompt": prompt}
-            for number, text, prompt in zip(numbers, texts, shown, strict=True)
+            Answer(to_text(pieces), text, to_answer(text, recipe)) for pieces, text in zip(prompts, said, strict=True)
         ]
 
-    def continuations(self, prompts: Sequence[Prompt], cell: Cell) -> list[list[int]]:
-        """Return the new tokens of each prompt, by greedy or beam search as the recipe says."""
-        recipe, vocabulary = cell.recipe, self.tokenizer.vocabulary
-        if recipe.beams == 1:
-            return generate(self.model, prompts, vocabulary, Sampling(max_new_tokens=recipe.max_new_tokens))
-        beams = Beams(num=recipe.beams, length_penalty=recipe.length_penalty, max_new_tokens=recipe.max_new_tokens)
-        return beam_search(self.model, prompts, vocabulary, beams)
-
-    def _pixels(self, picture: Picture, cell: Cell) -> Tensor:
-        image = open_picture(picture, max_pixels=cell.recipe.max_pixels)
+    def _pixels(self, picture: Picture, recipe: EvalRecipe) -> Tensor:
+        image = open_picture(picture, max_pixels=recipe.max_pixels)
         return torch.from_numpy(to_pixels(image, vision_of(self.model).image_side))
 
 
@@ -151,7 +160,8 @@ def _work(works: Sequence[_Work], checkpoint: str, rank: int, device: str) -> No
             if file.tell():
                 file.write("\n")  # ends a line that a crash may have left half written
             for batch in work.batches:
-                for record in answerer.answer(cell, batch):
+                for number, answer in zip(batch, answerer.answer(cell, batch), strict=True):
+                    record = {"id": cell.questions[number].id, **asdict(answer)}
                     file.write(json.dumps(record, ensure_ascii=False) + "\n")
                 file.flush()
                 os.fsync(file.fileno())

@@ -11,7 +11,7 @@ OUT/TASK/N-shot/
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,9 +22,9 @@ from infimm_data.files import write_bytes
 from model.evaluation.clip_vectors import stored_vectors
 from model.evaluation.pictures import check_pictures
 from model.evaluation.recipe import EvalRecipe
-from model.evaluation.shots import Shots, random_pool
+from model.evaluation.shots import Shots, Vectors, random_pool
 from model.evaluation.table import TASKS
-from model.evaluation.tasks.contract import Question
+from model.evaluation.tasks.contract import Picture, Question
 
 
 @dataclass(frozen=True)
@@ -48,26 +48,13 @@ class Cell:
 
     @cached_property
     def demonstrations(self) -> Shots:
-        """The pool of examples; for RICES with the vectors of pictures, which are computed where not stored."""
+        """The examples; for RICES with the vectors of pictures, which are computed where not stored."""
         settings = self.recipe.demonstrations
-        needs_none = self.shots == 0 and self.recipe.zero_shot == "nothing"
-        if settings is None or needs_none:
-            return Shots(self.recipe, ())
-        examples = TASKS[self.recipe.task].questions(settings.files)
-        if settings.select == "random" or settings.clip is None or self.shots == 0:
-            return Shots(self.recipe, random_pool(examples, size=settings.pool, seed=settings.seed))
-        bad = [one.id for one in (*examples, *self.questions) if len(one.pictures) != 1]
-        if bad:
-            raise ConfigError(
-                f"'select: rices' needs one picture per question; {len(bad)} have none or several ({bad[0]})"
-            )
-        pixels = self.recipe.max_pixels
-        return Shots(
-            self.recipe,
-            tuple(examples),
-            stored_vectors([one.pictures[0] for one in self.questions], settings.clip, max_pixels=pixels),
-            stored_vectors([one.pictures[0] for one in examples], settings.clip, max_pixels=pixels),
-        )
+        pool, vectors = pool_of(self.recipe, self.shots)
+        if vectors is None or settings is None or settings.clip is None:
+            return Shots(self.recipe, pool)
+        own = stored_vectors(_only_pictures(self.questions), settings.clip, max_pixels=self.recipe.max_pixels)
+        return Shots(self.recipe, pool, own, vectors)
 
     def check(self, checkpoint: str) -> None:
         """Raise ConfigError before any work when a picture is absent, or the folder is of another run."""
@@ -100,6 +87,25 @@ class Cell:
         """Yield the numbers of questions that are answered together: always the same, whoever answers them."""
         for start in range(0, len(self.questions), self.recipe.batch):
             yield tuple(range(start, min(start + self.recipe.batch, len(self.questions))))
+
+
+def pool_of(recipe: EvalRecipe, shots: int) -> tuple[tuple[Question, ...], Vectors | None]:
+    """Return the examples that may be shown, and for RICES the vectors of their pictures."""
+    settings = recipe.demonstrations
+    if settings is None or (shots == 0 and recipe.zero_shot == "nothing"):
+        return (), None
+    examples = TASKS[recipe.task].questions(settings.files)
+    if settings.select == "random" or settings.clip is None or shots == 0:
+        return random_pool(examples, size=settings.pool, seed=settings.seed), None
+    vectors = stored_vectors(_only_pictures(examples), settings.clip, max_pixels=recipe.max_pixels)
+    return tuple(examples), vectors
+
+
+def _only_pictures(questions: Sequence[Question]) -> list[Picture]:
+    bad = [one.id for one in questions if len(one.pictures) != 1]
+    if bad:
+        raise ConfigError(f"'select: rices' needs one picture per question; {len(bad)} have none or several ({bad[0]})")
+    return [one.pictures[0] for one in questions]
 
 
 def cells_of(recipes: list[EvalRecipe], out: str) -> list[Cell]:

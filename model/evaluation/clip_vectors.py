@@ -7,7 +7,6 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
@@ -18,9 +17,9 @@ from infimm_data.progress import Track
 from infimm_data.torchvision_ops import declare_torchvision_ops
 from model.evaluation.pictures import open_picture
 from model.evaluation.recipe import ClipSettings
+from model.evaluation.shots import Vectors
 from model.evaluation.tasks.contract import Picture
 
-Vectors = npt.NDArray[np.float32]
 BATCH = 32  # pictures at once: enough for a CPU, little memory
 
 

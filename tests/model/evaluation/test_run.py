@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infimm_data.errors import ConfigError
-from model.evaluation.answering import Answerer
+from model.evaluation.answering import Answer, Answerer
 from model.evaluation.run import evaluate
 
 
@@ -39,7 +39,7 @@ def test_known_answers_give_full_scores(recipe, checkpoint, drawn, tmp_path, mon
 
     def truth(self, cell, numbers):
         chosen = [cell.questions[number] for number in numbers]
-        return [{"id": one.id, "text": "", "answer": one.answers[0], "prompt": ""} for one in chosen]
+        return [Answer(prompt="", text="", answer=one.answers[0]) for one in chosen]
 
     monkeypatch.setattr(Answerer, "answer", truth)
     outcomes = evaluate([recipe(), captions, yes_no], checkpoint, str(tmp_path), device="cpu")

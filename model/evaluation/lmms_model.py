@@ -11,6 +11,7 @@ settings say goes before it.
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,12 +62,15 @@ class InfiMMChat(lmms):  # type: ignore[misc]  # lmms-eval ships no types
 
     def _join_processes(self, device: str | None) -> None:
         """Take rank and device from accelerate, which lmms-eval is launched with on several GPUs."""
-        from accelerate import Accelerator  # lmms-eval needs it, so it is there
+        local = 0
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            from accelerate import Accelerator  # lmms-eval needs it, so it is there
 
-        self.accelerator = Accelerator()
-        self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
+            self.accelerator = Accelerator()
+            self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
+            local = self.accelerator.local_process_index
         wanted = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self.device = f"cuda:{self.accelerator.local_process_index}" if wanted == "cuda" else wanted
+        self.device = f"cuda:{local}" if wanted == "cuda" else wanted
 
     def generate_until(self, requests: list[Any]) -> list[str]:
         """Return one answer per request, in order; requests of one batch share their generation settings."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -70,17 +71,22 @@ def _name(settings: ClipSettings) -> str:
 
 
 @torch.inference_mode()
-def _compute(pictures: Sequence[Picture], settings: ClipSettings, device: str, max_pixels: int) -> dict[str, Vectors]:
-    declare_torchvision_ops()
-    import open_clip  # heavy: only where vectors are missing
+def text_vectors(texts: Sequence[str], settings: ClipSettings, *, device: str = "cpu") -> Vectors:
+    """Return the unit vector of each text, [N, D]; texts beyond CLIP's context are cut."""
+    clip, _ = _load(settings, device)
+    import open_clip  # heavy, and loaded by now
 
-    try:
-        clip, _, transform = open_clip.create_model_and_transforms(
-            resolve(settings.model), pretrained=settings.pretrained and resolve(settings.pretrained)
-        )
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"clip '{settings.model}': {str(error).splitlines()[0]}") from None
-    clip = clip.to(device).eval()
+    tokenizer = open_clip.get_tokenizer(resolve(settings.model))
+    found = []
+    for start in range(0, len(texts), BATCH):
+        tokens = tokenizer(list(texts[start : start + BATCH])).to(device)
+        found.append(torch.nn.functional.normalize(clip.encode_text(tokens).float(), dim=-1).cpu().numpy())
+    return np.concatenate(found)
+
+
+@torch.inference_mode()
+def _compute(pictures: Sequence[Picture], settings: ClipSettings, device: str, max_pixels: int) -> dict[str, Vectors]:
+    clip, transform = _load(settings, device)
     found: dict[str, Vectors] = {}
     with Track("clip vectors", len(pictures), unit="pictures") as track:
         for start in range(0, len(pictures), BATCH):
@@ -90,3 +96,17 @@ def _compute(pictures: Sequence[Picture], settings: ClipSettings, device: str, m
             found |= {key(one): vector for one, vector in zip(own, vectors, strict=True)}
             track.advance(len(own))
     return found
+
+
+def _load(settings: ClipSettings, device: str) -> tuple[Any, Any]:
+    """Return the CLIP in evaluation mode, and its transform of pictures."""
+    declare_torchvision_ops()
+    import open_clip  # heavy: only where vectors are missing
+
+    try:
+        clip, _, transform = open_clip.create_model_and_transforms(
+            resolve(settings.model), pretrained=settings.pretrained and resolve(settings.pretrained)
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"clip '{settings.model}': {str(error).splitlines()[0]}") from None
+    return clip.to(device).eval(), transform

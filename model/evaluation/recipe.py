@@ -8,7 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from infimm_data.config import Settings, load_settings
 from infimm_data.files import resolve
-from model.evaluation.table import task_named
+from model.evaluation.table import TASKS, task_named
+from model.evaluation.tasks.captions import Captions
 from model.evaluation.tasks.contract import EvalFiles
 
 
@@ -69,6 +70,8 @@ class EvalRecipe(Settings):
     """Bring answers to the stems that OK-VQA's references have; needs nltk."""
     batch: int = Field(default=8, ge=1)
     """Questions answered at once. Part of what makes a run repeatable to the bit, so workers never change it."""
+    clip_score: ClipSettings | None = None
+    """Captioning only: also CLIPScore and RefCLIPScore with this CLIP; the published ones are ViT-B-32's, openai."""
     is_scored: bool = True
     """False where the right answers are not public: only the file for the benchmark's server is written."""
     limit: int | None = Field(default=None, ge=1)
@@ -90,6 +93,8 @@ class EvalRecipe(Settings):
         if needs and (self.demonstrations is None or self.demonstration is None):
             raise ValueError("'demonstrations' and 'demonstration' are needed: for 'shots' above 0, and for 0 unless "
                              "'zero_shot: nothing'")  # fmt: skip
+        if self.clip_score is not None and not isinstance(TASKS[self.task], Captions):
+            raise ValueError("'clip_score' measures captions: of tasks like coco and flickr30k only")
         if min(self.shots, default=-1) < 0 or len(set(self.shots)) < len(self.shots):
             raise ValueError("'shots' holds different numbers from 0 up, e.g. [0, 4]")
         return self

@@ -8,12 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from infimm_data.errors import ConfigError
 from infimm_data.files import write_bytes
 from model.evaluation.answering import answer_cells, checkpoint_identity
 from model.evaluation.cells import Cell, cells_of
+from model.evaluation.clip_vectors import stored_vectors, text_vectors
 from model.evaluation.gallery import write_gallery
-from model.evaluation.recipe import EvalRecipe
+from model.evaluation.metrics.clip_score import CAPTION_PREFIX, clip_score, ref_clip_score
+from model.evaluation.recipe import ClipSettings, EvalRecipe
 from model.evaluation.result import Result
 from model.evaluation.scoring import Scoring
 from model.evaluation.table import TASKS
@@ -73,10 +77,22 @@ def _scored(cell: Cell, scoring: Scoring) -> Result | None:
         references,
         replace(scoring, is_partial=scoring.is_partial or cell.recipe.limit is not None),
     )
+    if cell.recipe.clip_score is not None:
+        result = replace(result, metrics={**result.metrics, **_clip_scores(cell, cell.recipe.clip_score, answers)})
     _write(str(place / "items.json"), result.items_json())
     write_gallery(cell, result)
     _write(str(place / "result.json"), {**_about(cell), **result.as_json()})
     return result
+
+
+def _clip_scores(cell: Cell, settings: ClipSettings, answers: dict[str, str]) -> dict[str, float]:
+    """Return the means of CLIPScore and RefCLIPScore over the pictures of a captioning cell."""
+    pictures = stored_vectors([one.pictures[0] for one in cell.questions], settings, max_pixels=cell.recipe.max_pixels)
+    captions = text_vectors([CAPTION_PREFIX + answers[one.id] for one in cell.questions], settings)
+    flat = text_vectors([CAPTION_PREFIX + text for one in cell.questions for text in one.answers], settings)
+    ends = np.cumsum([len(one.answers) for one in cell.questions])[:-1]
+    with_references = ref_clip_score(pictures, captions, np.split(flat, ends))
+    return {"CLIPScore": float(clip_score(pictures, captions).mean()), "RefCLIPScore": float(with_references.mean())}
 
 
 def _about(cell: Cell) -> dict[str, Any]:

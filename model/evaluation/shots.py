@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -29,22 +30,32 @@ class Shots:
     question_vectors: Vectors | None = None
     pool_vectors: Vectors | None = None
 
+    @cached_property
+    def _places(self) -> dict[str, list[int]]:
+        """Where in the pool each id stands."""
+        found: dict[str, list[int]] = {}
+        for i, one in enumerate(self.pool):
+            found.setdefault(one.id, []).append(i)
+        return found
+
     def chosen(self, number: int, question: Question, count: int) -> list[Question]:
         """Return `count` examples for a question (its number in the file), in the order they are shown.
 
         Random ones depend on the seed and the question's id alone. The question itself is never its own example.
         Raises ConfigError when the pool is too small.
         """
-        own = (question.id, question.pictures)
-        others = [i for i, one in enumerate(self.pool) if (one.id, one.pictures) != own]
-        if count > len(others):
-            raise ConfigError(f"{count} demonstrations wanted, the pool has {len(others)}; give more, or fewer 'shots'")
+        own = {i for i in self._places.get(question.id, ()) if self.pool[i].pictures == question.pictures}
+        if count > len(self.pool) - len(own):
+            there = len(self.pool) - len(own)
+            raise ConfigError(f"{count} demonstrations wanted, the pool has {there}; give more, or fewer 'shots'")
+        wanted = count + len(own)  # so that enough are left without the question itself
         if self.question_vectors is None or self.pool_vectors is None:
             seed = self.recipe.demonstrations.seed if self.recipe.demonstrations else 0
-            return [self.pool[i] for i in random.Random(f"{seed} {question.id}").sample(others, count)]
-        cosines = (self.pool_vectors @ self.question_vectors[number])[others]
-        nearest = np.argsort(-cosines, kind="stable")[:count]
-        return [self.pool[others[i]] for i in nearest[::-1]]
+            drawn = random.Random(f"{seed} {question.id}").sample(range(len(self.pool)), wanted)
+            return [self.pool[i] for i in drawn if i not in own][:count]
+        cosines = self.pool_vectors @ self.question_vectors[number]
+        nearest = [i for i in np.argsort(-cosines, kind="stable")[:wanted].tolist() if i not in own][:count]
+        return [self.pool[i] for i in reversed(nearest)]
 
     def prompt(self, number: int, question: Question, shots: int) -> list[Piece]:
         """Return everything that stands before the answer."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 from typing import Any
@@ -40,6 +39,7 @@ def add_commands(commands: Any) -> None:
         "--judge-cache", metavar="FILE", help="keep the judge's verdicts; default with --out: OUT/judge.jsonl"
     )
     parser.add_argument("--judge-prompt", metavar="FILE", help="prompt of the grader; default: ours")
+    parser.add_argument("--judge-runs", type=int, default=1, metavar="N", help="grades per answer; their mean counts")
     parser.set_defaults(run=run_eval)
 
 
@@ -90,32 +90,32 @@ def _score_file(arguments: argparse.Namespace) -> bool:
         raise ConfigError(
             "--task and --predictions belong together, e.g. --task vqav2 --predictions FILE --references FILE"
         )
-    task = task_named(arguments.task)
-    if arguments.judge_prompt:
-        task = _with_prompt(task, arguments)
-    result = task.score(arguments.task, arguments.predictions, arguments.references, _scoring(arguments))
+    result = task_named(arguments.task).score(
+        arguments.task, arguments.predictions, arguments.references, _scoring(arguments)
+    )
     if arguments.items:
         write_bytes(arguments.items, (json.dumps(result.items_json(), ensure_ascii=False) + "\n").encode())
     sys.stdout.write(json.dumps(result.as_json(), indent=1, ensure_ascii=False) + "\n")
     return True
 
 
-def _with_prompt(task: Any, arguments: argparse.Namespace) -> Any:
-    from model.evaluation.answers import read_text
-
-    if not hasattr(task, "prompt"):
-        raise ConfigError(f"--judge-prompt: task '{arguments.task}' asks no judge for grades")
-    return dataclasses.replace(task, prompt=read_text(arguments.judge_prompt))
-
-
 def _scoring(arguments: argparse.Namespace) -> Any:
+    from model.evaluation.answers import read_text
     from model.evaluation.judge import Judge
     from model.evaluation.scoring import Scoring
 
     judge = None
+    if arguments.judge_runs < 1:
+        raise ConfigError(f"--judge-runs {arguments.judge_runs}: expected at least 1")
     if arguments.judge:
         if not arguments.judge_model:
             raise ConfigError("--judge-model is needed with --judge: the name of the model at that endpoint")
         cache = arguments.judge_cache or (f"{arguments.out}/judge.jsonl" if arguments.out else None)
         judge = Judge(url=arguments.judge, model=arguments.judge_model, cache=cache)
-    return Scoring(is_partial=arguments.partial, guess_seed=arguments.guess, judge=judge)
+    return Scoring(
+        is_partial=arguments.partial,
+        guess_seed=arguments.guess,
+        judge=judge,
+        grader=read_text(arguments.judge_prompt) if arguments.judge_prompt else None,
+        grader_runs=arguments.judge_runs,
+    )

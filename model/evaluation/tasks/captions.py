@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from infimm_data.errors import ConfigError
 from infimm_data.files import join
-from model.evaluation.answers import as_map, as_texts, matched, read_data
+from model.evaluation.answers import as_map, as_texts, matched, read_data, read_text
 from model.evaluation.intervals import mean_interval
 from model.evaluation.metrics.captions import bleu, cider, rouge_l
 from model.evaluation.metrics.ptb_words import words
@@ -18,6 +19,8 @@ from model.evaluation.result import Item, Result
 from model.evaluation.scoring import Scoring
 from model.evaluation.tasks.contract import EvalFiles, Picture, Question, needed
 
+MOST_CHARACTERS = 10_000  # of a caption: the time of the tokenizer grows with the square on hostile text
+_FLICKR_LINE = re.compile(r"([^\t#]+)#\d+\t(.*)")  # Flickr30K's own results.token: NAME#NUMBER, tab, caption
 _LAYOUTS = "COCO's annotations, Karpathy's dataset file, or an object {image id: [captions]}"
 
 
@@ -30,7 +33,7 @@ class Captions:
 
     def questions(self, files: EvalFiles) -> list[Question]:
         """Return one question without text per picture; its answers are the reference captions."""
-        entries = _entries(read_data(files.questions), path=files.questions, split=files.split or self.split)
+        entries = _entries(_read(files.questions), path=files.questions, split=files.split or self.split)
         found = []
         for key, (name, captions) in entries.items():
             name = name or files.image_name.format(image_id=int(key) if key.isdigit() else key)
@@ -47,9 +50,14 @@ class Captions:
     def score(self, name: str, predictions: str, references: str | None, scoring: Scoring) -> Result:
         """Return CIDEr x 100, as the tables print it; `CIDEr` and the others are in the scale of the original."""
         path = needed(references, name)
-        entries = _entries(read_data(path), path=path, split=self.split)
+        entries = _entries(_read(path), path=path, split=self.split)
         found = as_map(read_data(predictions), path=predictions, ids=("image_id", "id"), values=("caption", "answer"))
-        answers = as_texts(found, path=predictions)
+        answers = as_texts({key: _only(value) for key, value in found.items()}, path=predictions)
+        long = [key for key, text in answers.items() if len(text) > MOST_CHARACTERS]
+        if long:
+            raise ConfigError(
+                f"{predictions}: {len(long)} captions of more than {MOST_CHARACTERS} characters (id {long[0]})"
+            )
         keys = matched(answers, entries, path=predictions, is_partial=scoring.is_partial)
         captions = words([answers[key] for key in keys])
         flat = words([caption for key in keys for caption in entries[key][1]])
@@ -83,6 +91,27 @@ def _result(
         metrics=metrics,
         items=items,
     )
+
+
+def _read(path: str) -> Any:
+    """Return the content of a file of references; Flickr30K's lines become {name: captions}."""
+    if not path.removesuffix(".gz").endswith((".token", ".txt")):
+        return read_data(path)
+    found: dict[str, list[str]] = {}
+    for number, line in enumerate(read_text(path).splitlines()):
+        match = _FLICKR_LINE.fullmatch(line)
+        if match is None and line.strip():
+            raise ConfigError(f"{path}, line {number + 1}: expected NAME#NUMBER, a tab and a caption")
+        if match:
+            found.setdefault(match[1], []).append(match[2])
+    return found
+
+
+def _only(answer: Any) -> Any:
+    """Return the caption of [caption] or [{"caption": ...}], as pycocoevalcap's own objects hold it."""
+    if isinstance(answer, list) and len(answer) == 1:
+        answer = answer[0]
+    return answer.get("caption") if isinstance(answer, dict) else answer
 
 
 def _entries(data: Any, *, path: str, split: str) -> dict[str, tuple[str | None, list[str]]]:

@@ -95,7 +95,7 @@ class Graded:
         for key in keys:
             given = _given(found[key])
             if given is None:
-                given = self._grade(name, records[key], str(found[key]), scoring.judge)
+                given = self._grade(name, records[key], str(found[key]), scoring)
                 unread += given is None
             grades[key] = 0.0 if given is None else given
         by: dict[str, list[float]] = {}
@@ -113,22 +113,20 @@ class Graded:
             items={key: Item(points=grades[key], facts={"answer": _shown(found[key])}) for key in keys},
         )
 
-    def _grade(self, name: str, record: Mapping[str, Any], answer: str, judge: Judge | None) -> float | None:
-        """Return the judge's grade, or None when it gives no number in any try."""
-        if judge is None:
+    def _grade(self, name: str, record: Mapping[str, Any], answer: str, scoring: Scoring) -> float | None:
+        """Return the mean of the judge's grades, or None when it gives no number in any try."""
+        if scoring.judge is None:
             raise ConfigError(
                 f"--task {name}: a judge is needed: --judge URL --judge-model NAME of any OpenAI-compatible endpoint "
                 "(or predictions with their 'score')"
             )
         reference = str(record.get("answer", "")).replace("<AND>", " <AND> ").replace("<OR>", " <OR> ")
         fields = {"question": _question(record), "reference": reference, "answer": answer, "steps": _steps(record)}
-        prompt = re.sub(r"\{(question|reference|answer|steps)\}", lambda match: fields[match[1]], self.prompt)
-        for attempt in range(TRIES):
-            said = judge.ask(prompt, max_tokens=GRADE_TOKENS, temperature=attempt / 2)
-            grade = parse_grade(said)
-            if grade is not None:
-                return grade
-        return None
+        template = scoring.grader or self.prompt
+        prompt = re.sub(r"\{(question|reference|answer|steps)\}", lambda match: fields[match[1]], template)
+        runs = [_one_grade(scoring.judge, prompt, repeat) for repeat in range(scoring.grader_runs)]
+        grades = [grade for grade in runs if grade is not None]
+        return math.fsum(grades) / len(grades) if grades else None
 
     def _mean(
         self, records: Mapping[str, Mapping[str, Any]], grades: Mapping[str, float]
@@ -148,15 +146,20 @@ class Graded:
         return weighted_score(groups), weighted_interval(shares, scale=100)
 
 
+def _one_grade(judge: Judge, prompt: str, repeat: int) -> float | None:
+    for attempt in range(TRIES):
+        grade = parse_grade(judge.ask(prompt, max_tokens=GRADE_TOKENS, temperature=attempt / 2, repeat=repeat))
+        if grade is not None:
+            return grade
+    return None
+
+
 def _records(path: str) -> dict[str, dict[str, Any]]:
     data = read_data(path)
     if isinstance(data, list):
-        data = as_map(
-            data, path=path, ids=("question_id", "id", "index", "data_id"), values=("question", "prompt")
-        ) and {
-            str(next(row[name] for name in ("question_id", "id", "index", "data_id") if name in row)): row
-            for row in data
-        }
+        ids = ("question_id", "id", "index", "data_id")
+        as_map(data, path=path, ids=ids, values=("question", "prompt"))  # each has both, and no id comes twice
+        data = {str(next(row[name] for name in ids if name in row)): row for row in data}
     if not isinstance(data, dict) or not all(isinstance(record, dict) for record in data.values()):
         raise ConfigError(f"{path}: expected an object of questions by id, or a list of questions with ids")
     return {str(key): record for key, record in data.items()}

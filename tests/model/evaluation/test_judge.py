@@ -136,6 +136,15 @@ def test_a_judge_that_gives_no_number_is_asked_warmer_and_then_counted(stub, tmp
     assert [body["temperature"] for body in stub.asked[:5]] == [0.0, 0.5, 1.0, 1.5, 2.0]
 
 
+def test_several_runs_are_averaged_and_the_prompt_can_be_another(stub, tmp_path):
+    said = iter(["1.0", "0.5", "0.0", "x", "x", "x", "x", "x"])
+    stub.reply = lambda prompt: next(said)
+    answers, records = write(tmp_path / "p.json", {"v1_0": "a"}), write(tmp_path / "r.json", {"v1_0": RECORDS["v1_0"]})
+    scoring = Scoring(judge=judge_of(stub), grader="Q {question} A {answer} {other}", grader_runs=4)
+    assert TASKS["mmvet"].score("mmvet", answers, records, scoring).score == pytest.approx(50.0)
+    assert stub.asked[0]["messages"][0]["content"] == "Q What is x? A a {other}"
+
+
 def test_grades_that_are_there_need_no_judge(tmp_path):
     grades = {"v1_0": {"model": ["m"], "score": [1.0, 0.5]}, "v1_1": {"score": [0.0, 0.0]}}
     path, records = write(tmp_path / "p.json", grades), write(tmp_path / "r.json", RECORDS)

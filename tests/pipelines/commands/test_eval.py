@@ -36,7 +36,7 @@ def test_a_file_of_answers_prints_one_json_object(files, capsys, tmp_path):
     [
         (["--task", "vqa"], "unknown task 'vqa'. Did you mean 'vqav2'?"),
         (["--task", "vqav2", "--judge", "http://localhost/v1"], "--judge-model is needed with --judge"),
-        (["--task", "mme", "--judge-prompt", "x"], "task 'mme' asks no judge for grades"),
+        (["--task", "vqav2", "--judge-prompt", "nowhere.txt"], "nowhere.txt: no such file"),
         (["recipe.yaml", "--task", "vqav2"], "give one of both"),
         ([], "--task and --predictions belong together"),
     ],

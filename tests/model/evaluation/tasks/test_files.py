@@ -112,6 +112,10 @@ def test_caption_references_in_three_layouts(tmp_path):
     assert len(scores) == 1
     with pytest.raises(ConfigError, match=r"1 question \(id 3\) without an answer, of 3"):
         scored("coco", tmp_path, answers[:2], REFERENCES)
+    by_id = {key: own for key, own in REFERENCES.items()}
+    assert scored("coco", tmp_path, by_id, REFERENCES).score in scores
+    with pytest.raises(ConfigError, match="1 captions of more than 10000 characters"):
+        scored("coco", tmp_path, {**by_id, "2": "x" * 10_001}, REFERENCES)
     with pytest.raises(ConfigError, match="not references of captions"):
         scored("coco", tmp_path, answers, {"annotations": [{"caption": "x"}]})
 
@@ -194,3 +198,14 @@ def test_intervals_by_hand():
     assert mean_interval([1.0]) is None
     low, high = sum_interval([[0.0, 1.0], [2.0, 2.0]])
     assert (low + high) / 2 == pytest.approx(2.5)
+
+
+def test_flickr30k_s_own_token_file(tmp_path):
+    lines = [f"{key}.jpg#{number}\t{own[0]}" for key, own in REFERENCES.items() for number in range(2)]
+    path = write(tmp_path / "results.token", "\n".join(lines) + "\n")
+    answers = write(
+        tmp_path / "a.json", [{"image_id": f"{key}.jpg", "caption": own[0]} for key, own in REFERENCES.items()]
+    )
+    assert TASKS["flickr30k"].score("flickr30k", answers, path, Scoring()).metrics["Bleu_4"] == pytest.approx(1.0)
+    with pytest.raises(ConfigError, match="line 1: expected NAME#NUMBER"):
+        TASKS["flickr30k"].score("flickr30k", answers, write(tmp_path / "b.txt", "x\n"), Scoring())

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ def read_data(path: str) -> Any:
     if kind in ("csv", "tsv"):
         return _rows(text, "\t" if kind == "tsv" else ",")
     try:
-        return json.loads(text)
+        return _loaded(text, path)
     except RecursionError:
         raise ConfigError(f"{path}: JSON nested too deep") from None
     except json.JSONDecodeError as error:
@@ -39,6 +40,21 @@ def read_data(path: str) -> Any:
         return [json.loads(line) for line in lines]
     except (json.JSONDecodeError, RecursionError):
         raise ConfigError(f"{where}, and not JSON lines either") from None
+
+
+def _loaded(text: str, path: str) -> Any:
+    """Return the JSON; raises ConfigError where its outermost object holds a key twice, of which json keeps the last."""
+    last: list[list[str]] = [[]]  # keys of the object read last, which in the end is the outermost
+
+    def remember(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        last[0] = [key for key, _ in pairs]
+        return dict(pairs)
+
+    found = json.loads(text, object_pairs_hook=remember)
+    if isinstance(found, dict) and len(found) < len(last[0]):
+        twice = [key for key, count in Counter(last[0]).items() if count > 1]
+        raise ConfigError(f"{path}: {_cases(twice)} more than once; each needs one answer")
+    return found
 
 
 def read_text(path: str) -> str:

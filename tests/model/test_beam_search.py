@@ -5,29 +5,13 @@ import itertools
 import pytest
 import torch
 
-from infimm_data.stream.tokens import Vocabulary
-from tests.model.conftest import pictures, tiny_model
-
-IMAGE, EOC, EOS = 40, 41, 42
-VOCABULARY = Vocabulary(
-    encode=lambda text: ([], []), bos=5, eos=EOS, end_of_chunk=EOC, image=IMAGE, pad=2, fingerprint=""
-)
+from tests.model.conftest import tiny_model
+from tests.model.test_generate import EOC, EOS, IMAGE, VOCABULARY, prompts
 
 
 @pytest.fixture(scope="module")
 def model():
     return tiny_model()
-
-
-def prompts():
-    from model.generate import Prompt
-
-    images = pictures(3)
-    return [
-        Prompt((5, IMAGE, 7, 8, IMAGE, 9), (images[0], images[1])),
-        Prompt((5, 11, 12)),
-        Prompt((5, 30, IMAGE), (images[2],)),
-    ]
 
 
 @pytest.mark.parametrize(("num", "penalty"), [(3, 0.0), (4, 1.0), (2, -1.0)])

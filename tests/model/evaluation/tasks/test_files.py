@@ -44,6 +44,7 @@ def vqa(*ids, answer="red"):
         (vqa(1), "4 questions (id 2, 3, 4, ...) without an answer"),
         (vqa(1, 2, 2, 3, 4, 5), "1 question (id 2) more than once"),
         (vqa(1, 2, 3, 4, 5, 9), "1 question (id 9) not among the 5 of the references"),
+        ('{"1": "a", "2": "b", "1": "c"}', "1 question (id 1) more than once"),
         ([{"id": 1, "answr": "x"}], "record 1: no 'question_id'"),
         ([{"question_id": 1, "answr": "x"}], "no 'answer' (found keys 'question_id', 'answr'). Did you mean 'answr'"),
         (vqa(1, 2, 3, 4, 5, answer=["red"]), "the answer is list, expected text"),
@@ -112,7 +113,7 @@ def test_caption_references_in_three_layouts(tmp_path):
     assert len(scores) == 1
     with pytest.raises(ConfigError, match=r"1 question \(id 3\) without an answer, of 3"):
         scored("coco", tmp_path, answers[:2], REFERENCES)
-    by_id = {key: own for key, own in REFERENCES.items()}
+    by_id = dict(REFERENCES)
     assert scored("coco", tmp_path, by_id, REFERENCES).score in scores
     with pytest.raises(ConfigError, match="1 captions of more than 10000 characters"):
         scored("coco", tmp_path, {**by_id, "2": "x" * 10_001}, REFERENCES)

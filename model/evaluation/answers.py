@@ -43,7 +43,7 @@ def read_data(path: str) -> Any:
 
 
 def _loaded(text: str, path: str) -> Any:
-    """Return the JSON; raises ConfigError where its outermost object holds a key twice, of which json keeps the last."""
+    """Return the JSON; raises ConfigError where its outermost object holds a key twice (json keeps the last)."""
     last: list[list[str]] = [[]]  # keys of the object read last, which in the end is the outermost
 
     def remember(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

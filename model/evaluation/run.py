@@ -96,7 +96,9 @@ def _clip_scores(cell: Cell, settings: ClipSettings, answers: dict[str, str]) ->
 
 
 def _about(cell: Cell) -> dict[str, Any]:
-    return {"shots": cell.shots, "limit": cell.recipe.limit, "dataset": cell.recipe.dataset}
+    recipe = cell.recipe
+    convention = recipe.zero_shot if cell.shots == 0 else None
+    return {"shots": cell.shots, "zero_shot": convention, "limit": recipe.limit, "dataset": recipe.dataset}
 
 
 def _write(path: str, data: Any) -> None:

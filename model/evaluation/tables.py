@@ -16,6 +16,8 @@ from model.evaluation.published_rows import INSTRUCTED, INSTRUCTION, PRETRAINED,
 OURS = "this model"
 MOST = 300  # characters of a question or an answer that the page shows
 ABSENT = "-"
+CONVENTIONS = {"two_text_demonstrations": "after two examples without pictures", "nothing": "no example at all"}
+"""How a recipe's `zero_shot` reads in a row: the two give very different figures."""
 
 NOTE = (
     "Our figures: 95 % interval in brackets (normal approximation over questions). Published rows: README of "
@@ -61,7 +63,9 @@ def pretraining_table(results: Results) -> Table:
     for shots in all_shots:
         rows += [(f"{model}, {shots} shots", *own[shots]) for model, own in PRETRAINED.items() if shots in own]
         ours = [_cell(results[task, shots]) if (task, shots) in results else ABSENT for task in PRETRAINING]
-        rows.append((f"{OURS}, {shots} shots", *ours))
+        used = {results[task, shots]["zero_shot"] for task in PRETRAINING if (task, shots) in results} - {None}
+        convention = "".join(f", {CONVENTIONS[name]}" for name in sorted(used))
+        rows.append((f"{OURS}, {shots} shots{convention}", *ours))
     return Table("After pretraining", ("Model", *PRETRAINING.values()), tuple(rows))
 
 

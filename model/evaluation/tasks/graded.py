@@ -108,7 +108,11 @@ class Graded:
             score=score,
             interval=interval,
             count=len(keys),
-            metrics={"ungraded": unread, "mean": 100 * math.fsum(grades.values()) / len(keys)}
+            metrics={
+                "judge": scoring.judge.model if scoring.judge else None,
+                "ungraded": unread,
+                "mean": 100 * math.fsum(grades.values()) / len(keys),
+            }
             | {"by": {label: 100 * math.fsum(own) / len(own) for label, own in sorted(by.items())}},
             items={key: Item(points=grades[key], facts={"answer": _shown(found[key])}) for key in keys},
         )

@@ -6,7 +6,8 @@ from model.evaluation.tables import instruction_table, pretraining_table, write_
 
 
 def result(task, score, **rest):
-    return {"task": task, "score": score, "interval": [score - 1, score + 1], "limit": None, "dataset": None, **rest}
+    about = {"limit": None, "dataset": None, "zero_shot": None}
+    return {"task": task, "score": score, "interval": [score - 1, score + 1], **about, **rest}
 
 
 def test_our_rows_stand_with_their_number_of_shots():
@@ -16,6 +17,9 @@ def test_our_rows_stand_with_their_number_of_shots():
     assert rows["IDEFICS-9B, 4 shots"] == ("93", "59.7", "55.4", "27.6", "45.5")
     assert rows["this model, 0 shots"] == ("-",) * 5
     assert rows["this model, 4 shots"] == ("101.3 [100.3, 102.3]", "-", "-", "-", "-")
+    assert "this model, 0 shots, no example at all" in str(
+        pretraining_table({("coco", 0): result("coco", 1.0, zero_shot="nothing")})
+    )
     assert rows["this model, 8 shots"][2] == "50.0* [49.0, 51.0]"
 
 
@@ -23,7 +27,7 @@ def test_mme_shows_perception_and_cognition():
     table = instruction_table({("mme", 0): result("mme", 1400.0, cognition=300.0)})
     rows = {row[0]: row[1:] for row in table.rows}
     assert rows["this model"][1] == "1400.0 / 300.0 [1399.0, 1401.0]"
-    assert rows["Otter-9B"] == ("-", "1292 / 306", "24.6", "22.69", "-", "32.2")
+    assert rows["Otter-9B"] == ("-", "1292 / 306", "24.6", "22.69", "-", "32.2", "-")
 
 
 def test_answers_are_text_on_the_page(tmp_path):

@@ -210,3 +210,14 @@ def test_flickr30k_s_own_token_file(tmp_path):
     assert TASKS["flickr30k"].score("flickr30k", answers, path, Scoring()).metrics["Bleu_4"] == pytest.approx(1.0)
     with pytest.raises(ConfigError, match="line 1: expected NAME#NUMBER"):
         TASKS["flickr30k"].score("flickr30k", answers, write(tmp_path / "b.txt", "x\n"), Scoring())
+
+
+def test_a_folder_that_datasets_saved_is_read_like_parquet(tmp_path):
+    datasets = pytest.importorskip("datasets", reason="the package 'datasets' is not installed")
+    row = {"id": "validation_Art_1", "question": "q", "options": "['x', 'y']", "answer": "A"}
+    row["image_1"] = {"bytes": png(9, (8, 8)), "path": None}
+    features = datasets.Features({key: datasets.Value("string") for key in row} | {"image_1": datasets.Image()})
+    datasets.Dataset.from_list([row], features=features).save_to_disk(str(tmp_path / "saved"))
+    (question,) = TASKS["mmmu"].questions(EvalFiles(questions=str(tmp_path / "saved")))
+    assert question.pictures[0].data.startswith(b"\x89PNG")
+    assert (question.options, question.answers) == (("x", "y"), ("A",))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -79,7 +80,11 @@ class Answerer:
 def load_answerer(checkpoint: str, device: str) -> Answerer:
     """Return the model of a checkpoint, ours or in the published layout; raises ConfigError when there is none."""
     if _is_published(Path(checkpoint)):
-        return Answerer(load_published(checkpoint).to(device).eval(), load_tokenizer(checkpoint))
+        model, tokenizer = load_published(checkpoint), load_tokenizer(checkpoint)
+        rows = cast(Any, model.language).get_input_embeddings().num_embeddings
+        if rows < tokenizer.size:
+            raise ConfigError(f"{checkpoint}: {rows} embeddings, but a tokenizer of {tokenizer.size} tokens")
+        return Answerer(model.to(device).eval(), tokenizer)
     loaded = load_model(checkpoint, device=device)
     return Answerer(loaded.model, loaded.tokenizer)
 

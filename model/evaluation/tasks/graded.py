@@ -112,8 +112,8 @@ class Graded:
                 "judge": scoring.judge.model if scoring.judge else None,
                 "ungraded": unread,
                 "mean": 100 * math.fsum(grades.values()) / len(keys),
-            }
-            | {"by": {label: 100 * math.fsum(own) / len(own) for label, own in sorted(by.items())}},
+                "by": {label: 100 * math.fsum(own) / len(own) for label, own in sorted(by.items())},
+            },
             items={key: Item(points=grades[key], facts={"answer": _shown(found[key])}) for key in keys},
         )
 

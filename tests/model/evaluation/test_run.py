@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from infimm_data.errors import ConfigError
+from infimm_data.files import resolve
 from model.evaluation.answering import Answer, Answerer
 from model.evaluation.run import evaluate
+from tests.model.conftest import TOKENIZER
+from tests.model.evaluation.shared_data import shared
 
 
 def answers(out: Path, cell: str = "vqav2/0-shot") -> list[dict]:
@@ -130,3 +134,13 @@ def test_rices_shows_pictures_of_the_stored_vectors(recipe, checkpoint, clip_fol
     wrong = recipe(shots=(2,), demonstrations={"files": files, "select": "rices", "clip": other})
     with pytest.raises(ConfigError, match="vectors of"):
         evaluate([wrong], checkpoint, str(tmp_path / "third"), device="cpu")
+
+
+def test_a_published_checkpoint_needs_its_own_tokenizer(recipe, tmp_path):
+    reference = shared("infimm_reference")
+    for name in ("config.json", "weights.safetensors"):
+        shutil.copy(reference / name, tmp_path / name)
+    for file in Path(resolve(TOKENIZER)).iterdir():
+        shutil.copy(file, tmp_path / file.name)
+    with pytest.raises(ConfigError, match="122 embeddings, but a tokenizer of"):
+        evaluate([recipe()], str(tmp_path), str(tmp_path / "out"), device="cpu")

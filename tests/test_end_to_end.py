@@ -235,12 +235,12 @@ def test_the_trained_model_is_measured_on_drawn_benchmarks(out, tmp_path, monkey
     def result(cell: str) -> dict:
         return json.loads((tmp_path / "measured" / cell / "result.json").read_text())
 
-    assert result("coco/0-shot")["CIDEr"] > 1.2
-    assert result("coco/4-shot")["count"] == 64
-    assert result("vqav2/0-shot")["score"] > 25, "one colour in eight would be 12.5"
-    assert result("vqav2/2-shot")["score"] > 35
-    assert 0 <= result("mme/0-shot")["perception"] <= 200
-    spoken = json.loads((tmp_path / "measured/coco/0-shot/predictions.json").read_text())
+    assert result("coco-drawn-pictures/0-shot")["CIDEr"] > 1.2
+    assert result("coco-drawn-pictures/4-shot")["count"] == 64
+    assert result("vqav2-drawn-pictures/0-shot")["score"] > 25, "one colour in eight would be 12.5"
+    assert result("vqav2-drawn-pictures/2-shot")["score"] > 35
+    assert 0 <= result("mme-drawn-pictures/0-shot")["perception"] <= 200
+    spoken = json.loads((tmp_path / "measured/coco-drawn-pictures/0-shot/predictions.json").read_text())
     references = json.loads((tmp_path / "runs/demo/benchmarks/captions.test.json").read_text())["annotations"]
     captions = words([one["caption"] for one in spoken])
     right = [words([one["caption"] for one in references[5 * i : 5 * i + 5]]) for i in range(64)]

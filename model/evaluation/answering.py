@@ -58,6 +58,7 @@ class Answerer:
         """Return what the model says after each prompt, by greedy or beam search as the recipe says."""
         vocabulary = self.tokenizer.vocabulary
         read = [to_prompt(pieces, vocabulary, lambda one: self._pixels(one, recipe)) for pieces in prompts]
+        self._check_length(max(len(prompt.ids) for prompt in read) + recipe.max_new_tokens)
         is_mixed = recipe.precision == "bf16"
         with torch.autocast(self.model.device.type, torch.bfloat16) if is_mixed else contextlib.nullcontext():
             if recipe.beams == 1:
@@ -71,6 +72,13 @@ class Answerer:
         return [
             Answer(to_text(pieces), text, to_answer(text, recipe)) for pieces, text in zip(prompts, said, strict=True)
         ]
+
+    def _check_length(self, tokens: int) -> None:
+        most = getattr(cast(Any, self.model.language).config, "max_position_embeddings", None)
+        if most is not None and tokens > most:
+            raise ConfigError(
+                f"a prompt and its answer take {tokens} tokens, the model takes {most}; use fewer 'shots'"
+            )
 
     def _pixels(self, picture: Picture, recipe: EvalRecipe) -> Tensor:
         image = open_picture(picture, max_pixels=recipe.max_pixels)

@@ -33,7 +33,7 @@ def read_data(path: str) -> Any:
         raise ConfigError(f"{path}: JSON nested too deep") from None
     except json.JSONDecodeError as error:
         where = f"{path}, line {error.lineno}: not JSON ({error.msg})"
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in text.split("\n") if line.strip()]
     if len(lines) < 2:
         raise ConfigError(where)
     try:

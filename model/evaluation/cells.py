@@ -1,6 +1,6 @@
 """A cell: one task at one number of shots. Its questions, and its folder with answers that a stopped run goes on from.
 
-OUT/TASK/N-shot/
+OUT/TASK/N-shot/ (TASK-DATASET where the questions are not the benchmark's own)
   about.json        recipe and checkpoint; a run with others is refused
   answers/*.jsonl   one line per question, a file per worker
   predictions.json  the official layout
@@ -11,6 +11,7 @@ OUT/TASK/N-shot/
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -75,7 +76,7 @@ class Cell:
         """Return what is answered so far, by question id; a line that a crash left half written is passed over."""
         found = {}
         for file in sorted((Path(self.folder) / "answers").glob("*.jsonl")):
-            for line in file.read_text(encoding="utf-8").splitlines():
+            for line in file.read_text(encoding="utf-8").split("\n"):  # splitlines would cut at U+2028 inside answers
                 try:
                     record = json.loads(line)
                     found[str(record["id"])] = record
@@ -112,8 +113,9 @@ def cells_of(recipes: list[EvalRecipe], out: str) -> list[Cell]:
     """Return the cells of recipes; raises ConfigError when two recipes make the same one."""
     found: dict[str, Cell] = {}
     for recipe in recipes:
+        other = re.sub(r"[^a-z0-9]+", "-", f"-{recipe.dataset.lower()}").rstrip("-") if recipe.dataset else ""
         for shots in recipe.shots:
-            folder = str(Path(out) / recipe.task / f"{shots}-shot")
+            folder = str(Path(out) / f"{recipe.task}{other}" / f"{shots}-shot")
             if folder in found:
                 raise ConfigError(f"two recipes ask {recipe.task} at {shots} shots; give each its own --out")
             found[folder] = Cell(recipe, shots, folder)

@@ -98,8 +98,8 @@ def _read(path: str) -> Any:
     if not path.removesuffix(".gz").endswith((".token", ".txt")):
         return read_data(path)
     found: dict[str, list[str]] = {}
-    for number, line in enumerate(read_text(path).splitlines()):
-        match = _FLICKR_LINE.fullmatch(line)
+    for number, line in enumerate(read_text(path).split("\n")):
+        match = _FLICKR_LINE.fullmatch(line.removesuffix("\r"))
         if match is None and line.strip():
             raise ConfigError(f"{path}, line {number + 1}: expected NAME#NUMBER, a tab and a caption")
         if match:

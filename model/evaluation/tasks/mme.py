@@ -125,10 +125,10 @@ def _subtasks(path: str, *, needs_response: bool = False) -> dict[str, Rows]:
 
 def _lines(path: str, columns: int) -> Rows:
     rows = []
-    for number, line in enumerate(read_text(path).splitlines()):
+    for number, line in enumerate(read_text(path).split("\n")):
         if not line.strip():
             continue
-        cells = line.split("\t")
+        cells = line.removesuffix("\r").split("\t")
         if len(cells) < columns:
             expected = ", ".join(_COLUMNS[:columns])
             raise ConfigError(f"{path}, line {number + 1}: {len(cells)} columns, expected {expected} between tabs")

@@ -24,10 +24,12 @@ def test_a_run_leaves_answers_points_scores_and_tables(recipe, checkpoint, tmp_p
     (zero, two) = evaluate([recipe(shots=(0, 2), dataset="drawn")], checkpoint, str(tmp_path), device="cpu")
     assert (zero.cell.shots, two.cell.shots) == (0, 2)
     assert zero.result.count == 6
-    assert [record["question_id"] for record in answers(tmp_path)] == [1, 2, 3, 4, 5, 6]
-    items = json.loads((tmp_path / "vqav2/2-shot/items.json").read_text())
+    assert [record["question_id"] for record in answers(tmp_path, "vqav2-drawn/0-shot")] == [1, 2, 3, 4, 5, 6]
+    items = json.loads((tmp_path / "vqav2-drawn/2-shot/items.json").read_text())
     assert sorted(items) == ["1", "2", "3", "4", "5", "6"]
-    lines = [json.loads(line) for line in (tmp_path / "vqav2/2-shot/answers/00000.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line) for line in (tmp_path / "vqav2-drawn/2-shot/answers/00000.jsonl").read_text().splitlines()
+    ]
     assert all(line["prompt"].count("<image>") == 3 for line in lines)
     assert "this model, 2 shots, vqav2 on drawn" in (tmp_path / "tables.md").read_text()
     page = (tmp_path / "tables.html").read_text()
@@ -144,3 +146,16 @@ def test_a_published_checkpoint_needs_its_own_tokenizer(recipe, tmp_path):
         shutil.copy(file, tmp_path / file.name)
     with pytest.raises(ConfigError, match="122 embeddings, but a tokenizer of"):
         evaluate([recipe()], str(tmp_path), str(tmp_path / "out"), device="cpu")
+
+
+def test_line_separators_inside_answers_do_not_lose_them(recipe, checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        Answerer, "answer", lambda self, cell, numbers: [Answer("p", "a\u2028b", "a\u2028b\x85") for _ in numbers]
+    )
+    evaluate([recipe()], checkpoint, str(tmp_path), device="cpu")
+    assert {record["answer"] for record in answers(tmp_path)} == {"a\u2028b\x85"}
+
+
+def test_a_prompt_that_the_model_cannot_hold_is_named(recipe, checkpoint, tmp_path):
+    with pytest.raises(ConfigError, match=r"a prompt and its answer take \d+ tokens, the model takes 2048"):
+        evaluate([recipe(prompt="word " * 2100 + "<image>{question}")], checkpoint, str(tmp_path), device="cpu")

@@ -76,9 +76,7 @@ class Answerer:
     def _check_length(self, tokens: int) -> None:
         most = getattr(cast(Any, self.model.language).config, "max_position_embeddings", None)
         if most is not None and tokens > most:
-            raise ConfigError(
-                f"a prompt and its answer take {tokens} tokens, the model takes {most}; use fewer 'shots'"
-            )
+            raise ConfigError(f"prompt and answer take {tokens} tokens, the model takes {most}; use fewer 'shots'")
 
     def _pixels(self, picture: Picture, recipe: EvalRecipe) -> Tensor:
         image = open_picture(picture, max_pixels=recipe.max_pixels)

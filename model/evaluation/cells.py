@@ -22,6 +22,7 @@ from infimm_data.errors import ConfigError
 from infimm_data.files import write_bytes
 from model.evaluation.clip_vectors import stored_vectors
 from model.evaluation.pictures import check_pictures
+from model.evaluation.postprocess import stemmed
 from model.evaluation.recipe import EvalRecipe
 from model.evaluation.shots import Shots, Vectors, random_pool
 from model.evaluation.table import TASKS
@@ -59,6 +60,8 @@ class Cell:
 
     def check(self, checkpoint: str) -> None:
         """Raise ConfigError before any work when a picture is absent, or the folder is of another run."""
+        if self.recipe.stem:
+            stemmed("words")  # so that a missing package is known now, not after the first batch
         check_pictures(self.questions, what=self.recipe.task)
         check_pictures(self.demonstrations.pool, what=f"{self.recipe.task}, demonstrations")
         about = {"checkpoint": checkpoint, "shots": self.shots, "recipe": self.recipe.model_dump(mode="json")}

@@ -221,3 +221,13 @@ def test_a_folder_that_datasets_saved_is_read_like_parquet(tmp_path):
     (question,) = TASKS["mmmu"].questions(EvalFiles(questions=str(tmp_path / "saved")))
     assert question.pictures[0].data.startswith(b"\x89PNG")
     assert (question.options, question.answers) == (("x", "y"), ("A",))
+
+
+def test_mmbench_s_published_rotations_take_the_picture_of_their_question(tmp_path):
+    (first, _) = mmbench_rows()
+    turned = {**first, "index": 1_000_005, "A": "blue", "B": "green", "C": "red", "answer": "A", "image": "5"}
+    path = write(tmp_path / "rows.json", [first, turned])
+    one, two = TASKS["mmbench"].questions(EvalFiles(questions=path))
+    assert one.pictures[0].data == two.pictures[0].data
+    result = scored("mmbench", tmp_path, {"5": "B", "1000005": "A"}, [first, turned])
+    assert (result.score, result.count, result.metrics["is_circular"]) == (100.0, 1, True)

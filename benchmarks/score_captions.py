@@ -25,11 +25,13 @@ NAMES = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "ROUGE_L", "CIDEr")
 
 
 def ours(references: str, predictions: str) -> Scores:
+    """Score the files with this project's metrics."""
     metrics = TASKS["coco"].score("coco", predictions, references, Scoring()).metrics
     return {name: metrics[name] for name in NAMES}
 
 
 def theirs(references: str, predictions: str) -> Scores:
+    """Score the files with pycocoevalcap."""
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
@@ -47,6 +49,7 @@ def theirs(references: str, predictions: str) -> Scores:
 
 
 def main() -> None:
+    """Time both, and print the scores."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("references", help="an object {image id: [captions]}")
     parser.add_argument("predictions", help="COCO's result layout")

@@ -4,7 +4,10 @@ import torch
 
 from infimm_data.stream.tokens import Vocabulary
 from model.evaluation.prompts import render, to_prompt, to_text
+from model.evaluation.recipe import load_eval_recipe
 from model.evaluation.tasks.contract import Picture, Question
+from model.tokenizer import load_tokenizer
+from tests.model.evaluation.shared_data import shared
 
 VOCABULARY = Vocabulary(
     encode=lambda text: ([ord(letter) for letter in text], []),
@@ -67,3 +70,15 @@ def test_tokens_and_pixels_in_order():
     )
     assert prompt.ids == (1000, ord("a"), 1003, ord("b"), 1002, 1001)
     assert [float(image) for image in prompt.images] == [0.0]
+
+
+def test_the_chat_recipes_give_the_published_tokens():
+    """INFIMM.md 2.2: the ids of the README's example in InfiMM-Zephyr's own processor."""
+    tokenizer = load_tokenizer(str(shared("infimm_tokenizer")))
+    template = load_eval_recipe("package:configs/eval/mmvet.yaml").prompt
+    pieces = render(template, question("Please explain this image to me."))
+    prompt = to_prompt(pieces, tokenizer.vocabulary, lambda picture: torch.zeros(3, 2, 2))
+    before = [1, 523, 28766, 6574, 28766, 28767, 13, 2, 28705, 13, 28789, 28766, 1838, 28766, 28767, 13]
+    asked = [32000, 32001, 5919, 7282, 456, 3469, 298, 528, 28723]
+    after = [2, 28705, 13, 28789, 28766, 489, 11143, 28766, 28767, 13]
+    assert list(prompt.ids) == before + asked + after

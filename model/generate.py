@@ -71,7 +71,7 @@ def generate(
     from transformers import DynamicCache  # heavy: only where a model is there anyway
 
     sampling = sampling or Sampling()
-    state = _start(model, prompts, vocabulary)
+    state = batch_prompts(model, prompts, vocabulary)
     media = model.media(state.images.to(model.device))
     cache, random = DynamicCache(), torch.Generator().manual_seed(sampling.seed)
     found: list[list[int]] = [[] for _ in prompts]
@@ -98,7 +98,7 @@ def generate(
 
 
 @dataclass(frozen=True, slots=True)
-class _Start:
+class PromptBatch:
     """The prompts as one left-padded batch; all tensors [B, T] on the model's device but the images."""
 
     ids: Tensor
@@ -108,7 +108,8 @@ class _Start:
     images: Tensor
 
 
-def _start(model: InfiMM, prompts: Sequence[Prompt], vocabulary: Vocabulary) -> _Start:
+def batch_prompts(model: InfiMM, prompts: Sequence[Prompt], vocabulary: Vocabulary) -> PromptBatch:
+    """Return the batch; raises ValueError when a prompt has not as many images as `<image>` tokens."""
     length = max(len(prompt.ids) for prompt in prompts)
     ids = torch.full((len(prompts), length), vocabulary.pad)
     documents, index = torch.full_like(ids, -1), torch.full_like(ids, -1)
@@ -127,7 +128,7 @@ def _start(model: InfiMM, prompts: Sequence[Prompt], vocabulary: Vocabulary) -> 
     side = vision_of(model).image_side if not images else 0
     pixels = torch.stack(images) if images else torch.zeros(0, 3, side, side, dtype=torch.uint8)
     device = model.device
-    return _Start(ids.to(device), documents.to(device), positions.to(device), index.to(device), pixels)
+    return PromptBatch(ids.to(device), documents.to(device), positions.to(device), index.to(device), pixels)
 
 
 def _choose(scores: Tensor, sampling: Sampling, random: torch.Generator) -> Tensor:

@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "model": {"model", "infimm_data"},
     "pipelines": set(ROOMS),
 }
-MODEL_CALLERS = ("pipelines.commands.train", "pipelines.demo.")  # where training and evaluation are launched
+# Where training and evaluation are launched:
+MODEL_CALLERS = ("pipelines.commands.train", "pipelines.commands.eval", "pipelines.demo.")
 TORCH_BELOW = ("infimm_data.stream", "infimm_data.torchvision_ops")  # the shim that filters and model both need
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 80

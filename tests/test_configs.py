@@ -11,6 +11,7 @@ import yaml
 from infimm_data.config import load_settings, load_yaml
 from infimm_data.files import resolve
 from model.config import TrainConfig
+from model.evaluation.recipe import load_eval_recipe
 from pipelines.cli import main
 from pipelines.recipe import load_recipe
 from tests.pipelines.archives.made_archives import write_crawl
@@ -18,6 +19,7 @@ from tests.pipelines.archives.made_archives import write_crawl
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 BUILD = sorted((CONFIGS / "build").glob("*.yaml"))
 TRAIN = sorted((CONFIGS / "train").glob("*.yaml"))
+EVAL = sorted((CONFIGS / "eval").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", BUILD, ids=lambda path: path.stem)
@@ -70,13 +72,19 @@ def test_a_training_recipe_parses_and_its_folders_are_there(path):
         assert Path(resolve(folder).removeprefix("local-dir:")).is_dir()
 
 
-@pytest.mark.parametrize("path", [*BUILD, *TRAIN], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EVAL, ids=lambda path: path.stem)
+def test_an_evaluation_recipe_parses_and_shows_the_picture(path):
+    assert "<image>" in load_eval_recipe(str(path)).prompt
+
+
+@pytest.mark.parametrize("path", [*BUILD, *TRAIN, *EVAL], ids=lambda path: path.stem)
 def test_a_recipe_opens_with_what_it_makes_and_how_to_run_it(path):
     lines = path.read_text().splitlines()
     assert lines[0].startswith("# What:")
     assert lines[1].startswith("# Run:")
 
 
-def test_there_are_recipes_of_both_kinds():
+def test_there_are_recipes_of_all_kinds():
     assert BUILD
     assert TRAIN
+    assert EVAL

@@ -219,3 +219,33 @@ def test_the_trained_model_describes_a_picture_on_the_command_line(out, tmp_path
     picture.save(tmp_path / "picture.png")
     assert main(["generate", str(out / "model"), "--image", str(tmp_path / "picture.png")]) == 0
     assert len(capsys.readouterr().out.split()) >= 3
+
+
+def test_the_trained_model_is_measured_on_drawn_benchmarks(out, tmp_path, monkeypatch):
+    """Captions fit their pictures and not the next ones; colours are named, with demonstrations as well."""
+    from model.evaluation.metrics.captions import cider
+    from model.evaluation.metrics.ptb_words import words
+    from pipelines.demo.make_benchmarks import make_benchmarks
+
+    monkeypatch.chdir(tmp_path)
+    make_benchmarks("runs/demo/benchmarks")
+    recipes = [resolve(f"package:configs/eval/demo_{name}.yaml") for name in ("captions", "colours", "yes_no")]
+    assert main(["eval", *recipes, "--checkpoint", str(out / "model"), "--out", "measured"]) == 0
+
+    def result(cell: str) -> dict:
+        return json.loads((tmp_path / "measured" / cell / "result.json").read_text())
+
+    assert result("coco-drawn-pictures/0-shot")["CIDEr"] > 1.2
+    assert result("coco-drawn-pictures/4-shot")["count"] == 64
+    assert result("vqav2-drawn-pictures/0-shot")["score"] > 25, "one colour in eight would be 12.5"
+    assert result("vqav2-drawn-pictures/2-shot")["score"] > 35
+    assert 0 <= result("mme-drawn-pictures/0-shot")["perception"] <= 200
+    spoken = json.loads((tmp_path / "measured/coco-drawn-pictures/0-shot/predictions.json").read_text())
+    references = json.loads((tmp_path / "runs/demo/benchmarks/captions.test.json").read_text())["annotations"]
+    captions = words([one["caption"] for one in spoken])
+    right = [words([one["caption"] for one in references[5 * i : 5 * i + 5]]) for i in range(64)]
+    shuffled = cider([*captions[1:], captions[0]], right)
+    assert sum(cider(captions, right)) > 1.5 * sum(shuffled), "a model that never looks would score the same"
+    page = (tmp_path / "measured/tables.html").read_text()
+    assert "InfiMM-Zephyr-7B" in page
+    assert "data:image/jpeg;base64," in page

@@ -32,14 +32,15 @@ def extract_html(
     *,
     charset: str | None = None,
     is_stored: Callable[[str], bool] | None = None,
-    captions_in_text: bool = True,
+    captions_in_text: bool = False,
 ) -> Document | None:
     """Return the document of a page, or None where it holds no text and no image.
 
     html: the page as sent, decompressed; url: of the page, what its addresses stand against; charset: what the
     HTTP header declares; is_stored: says of an image's address that the dump holds the picture (of an image's
     several addresses such a one is taken; without it the largest is); captions_in_text: whether a caption that an
-    image node carries also stands in the text right after the image, as it does on the page. The document's origin
+    image node carries also stands in the text right after the image, as it does on the page and as a training set
+    wants it (every source asks for that); without it the text is the page's own alone. The document's origin
     holds the URL and the licence that the page links to; a source that knows more replaces it. The caller bounds the
     size of `html` and its nesting (`pipelines.html_limits`).
     """

@@ -82,7 +82,7 @@ class PageReader:
             return "not_html", f"no Content-Type, and the body begins with {html[:16]!r}"
         if (hazard := parsing_hazard(html, self.max_depth)) is not None:
             return hazard, f"limit {self.max_depth}"
-        document = extract_html(html, record.url, charset=message.charset, is_stored=is_stored)
+        document = extract_html(html, record.url, charset=message.charset, is_stored=is_stored, captions_in_text=True)
         return ("no_content", "") if document is None else document
 
 

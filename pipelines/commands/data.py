@@ -44,6 +44,9 @@ def add_commands(commands: Any) -> None:
     extract = commands.add_parser("extract", help=text, description=text[0].upper() + text[1:] + ".")
     extract.add_argument("files", nargs="+", metavar="FILE", help="HTML files")
     extract.add_argument("--url", required=True, help="the address of the page, for its relative links")
+    extract.add_argument(
+        "--captions-in-text", action="store_true", help="captions in the text too, as builds have them"
+    )
     extract.set_defaults(run=extract_files)
 
 
@@ -102,7 +105,7 @@ def extract_files(arguments: argparse.Namespace, console: Console) -> bool:
             html = read_bytes(path)
         except (FileNotFoundError, IsADirectoryError):
             raise ConfigError(f"{path}: no such file; expected an HTML page") from None
-        document = extract_html(html, arguments.url)
+        document = extract_html(html, arguments.url, captions_in_text=arguments.captions_in_text)
         if document is None:
             say(Console(stderr=True), f"{path}: no content found")
             complete = False

@@ -15,7 +15,7 @@ LONG = "The red circle stands left of the blue square, and the green triangle li
 
 
 def extract(html: str) -> Document:
-    document = extract_html(html.encode(), URL)
+    document = extract_html(html.encode(), URL, captions_in_text=True)
     assert document is not None
     return document
 
@@ -186,7 +186,7 @@ def test_a_caption_is_noted_and_stands_right_after_its_image(figure: str) -> Non
 
 def test_captions_can_be_left_out_of_the_text() -> None:
     html = "<p>Before</p><figure><img src=x.png><figcaption>A red circle</figcaption></figure><p>After</p>"
-    document = extract_html(html.encode(), URL, captions_in_text=False)
+    document = extract_html(html.encode(), URL)
     assert document is not None
     assert [text.text for text in document.texts] == ["Before", "After"]
     assert document.images[0].caption == "A red circle"

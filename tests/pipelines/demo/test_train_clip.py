@@ -64,7 +64,7 @@ def pairs() -> Iterator[tuple[bytes, tuple[str, ...], Scene]]:
     for number in UNSEEN:
         page = article_page(number)
         files = {picture.url: picture for picture in page.pictures}
-        document = extract_html(page.body, page.url)
+        document = extract_html(page.body, page.url, captions_in_text=True)
         assert document is not None
         for at, node in enumerate(document.nodes):
             if isinstance(node, ImageNode) and node.url in files:

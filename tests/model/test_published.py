@@ -78,7 +78,7 @@ def test_a_weight_that_is_missing_is_named(expected, tmp_path):
     del weights["model.perceiver.norm.weight"]
     save_file(weights, tmp_path / "weights.safetensors")
     (tmp_path / "config.json").write_text((REFERENCE / "config.json").read_text())
-    with pytest.raises(ConfigError, match="1 missing: 'model.perceiver.norm.weight'"):
+    with pytest.raises(ConfigError, match=r"1 missing: 'model\.perceiver\.norm\.weight'"):
         InfiMM.from_pretrained(str(tmp_path))
 
 

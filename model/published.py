@@ -15,6 +15,7 @@ the shapes of the weights, with heads 64 wide. Entries of our own, all optional,
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -33,6 +34,8 @@ from model.published_names import BUFFERS, LANGUAGE, PERCEIVER, first_name, publ
 from model.published_vision import build_vision, rotary_of, visual_of
 from model.vision import VisionTower
 from model.weight_files import read_json, read_weights, write_json, write_weights
+
+log = logging.getLogger(__name__)
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -111,24 +114,32 @@ def _sizes(about: Mapping[str, Any], shapes: Shapes) -> tuple[PerceiverSettings 
         sizes["layers"] = max(numbers) + 1
     if len(latents := shapes.get(f"{PERCEIVER}latents", ())) == 2:
         sizes["latents"] = latents[0]
-    return PerceiverSettings(**(sizes | own)), settings
+    perceiver = PerceiverSettings(**(sizes | own))
+    if perceiver != PerceiverSettings(**own):
+        log.warning("perceiver=%s not the published sizes: read from the weights", perceiver)
+    return perceiver, settings
 
 
 def _block_sizes(shapes: Shapes, own: Mapping[str, Any], start: str, attention: str, ff: str) -> dict[str, Any]:
-    """Return heads and feed-forward multiple as most weights of a kind have them; {} without weights."""
+    """Return heads and feed-forward multiple as most weights of a kind have them; {} without weights.
+
+    What does not fit them is found when the weights are checked one by one.
+    """
+    inner: Counter[int] = Counter()
+    for name, axis, times in (("to_q", 0, 1), ("to_kv", 0, 2), ("to_out", 1, 1)):
+        for shape, count in _shapes(shapes, rf"{start}{attention}\.{name}\.weight$").items():
+            inner[shape[axis] // times if len(shape) == 2 else 0] += count
+    multiples: Counter[int] = Counter()
+    for name, wide, narrow in (("1", 0, 1), ("3", 1, 0)):
+        for shape, count in _shapes(shapes, rf"{start}{ff}\.{name}\.weight$").items():
+            multiples[shape[wide] // max(shape[narrow], 1) if len(shape) == 2 else 0] += count
     sizes: dict[str, Any] = {}
-    if queries := _shapes(shapes, rf"{start}{attention}\.to_q\.weight$"):
-        inner = queries.most_common(1)[0][0][0]
-        width = own.get("head_width", inner // own["heads"] if own.get("heads") else 64)
-        if not width or inner % width:
-            raise ConfigError(
-                f"config.json: attention is {inner} wide, which heads of {width} do not fill; "
-                "give heads and head_width under 'perceiver' and 'cross_attention'"
-            )
-        sizes |= {"heads": inner // width, "head_width": width}
-    if ups := _shapes(shapes, rf"{start}{ff}\.1\.weight$"):
-        up, width = ups.most_common(1)[0][0]
-        sizes["ff_multiple"] = max(up // width, 1)
+    if inner and (most := inner.most_common(1)[0][0]):
+        width = own.get("head_width") or (most // own["heads"] if own.get("heads") else 64)
+        if width and most % width == 0:
+            sizes |= {"heads": most // width, "head_width": width}
+    if multiples and (most := multiples.most_common(1)[0][0]):
+        sizes["ff_multiple"] = most
     return sizes
 
 

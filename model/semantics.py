@@ -40,9 +40,12 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Semantics:
-    """sees: rows and a seed -> image index [B, T]; acts: (image index, document ids) -> where the block acts [B, T]."""
+    """sees: rows and a seed -> image index [B, T]; prompt: the same for a prompt; acts: (image index, document ids) ->
+    where the block acts [B, T].
+    """
 
     sees: Callable[[Rows, int], Tensor]
+    prompt: Callable[[Rows, int], Tensor]
     acts: Callable[[Tensor, Tensor], Tensor]
 
 
@@ -152,9 +155,9 @@ def _coins(rows: Rows, seed: int) -> Tensor:
 
 
 SEMANTICS = {
-    "infimm": Semantics(_latest, documents_with_images),
-    "infimm_causal": Semantics(_latest, tokens_with_images),
-    "openflamingo": Semantics(_latest, all_tokens),
-    "idefics": Semantics(_until_end, all_tokens),
-    "flamingo": Semantics(_latest_or_next, all_tokens),
+    "infimm": Semantics(_latest, _latest, documents_with_images),
+    "infimm_causal": Semantics(_latest, _latest, tokens_with_images),
+    "openflamingo": Semantics(_latest, _latest, all_tokens),
+    "idefics": Semantics(_until_end, _until_end, all_tokens),
+    "flamingo": Semantics(_latest_or_next, _latest, all_tokens),
 }

@@ -324,7 +324,7 @@ def test_missing_extra_and_misshaped_weights_are_counted_and_named(tiny_weights,
         InfiMM.from_pretrained(write(tmp_path, TINY, weights))
     problem = str(error.value)
     assert f"4 missing: '{LAYER}decoder_layer.self_attn.k_proj.weight', " in problem
-    assert "q_proj" not in problem  # the first three are named
+    assert "v_proj" not in problem  # the first three are named
     assert "2 extra: 'model.perceiver.extra', 'other.name'" in problem
     assert "1 of another shape: 'model.perceiver.norm.weight' [31] instead of [32]" in problem
     assert "\n" not in problem

@@ -200,6 +200,11 @@ class InfiMM(nn.Module):
         return [(int(i), cast(GatedCrossAttentionBlock, block)) for i, block in self.cross_attention.items()]
 
     @property
+    def num_tokens(self) -> int:
+        """Rows of the embeddings: a token's id is below it."""
+        return int(cast(Any, self.language).get_input_embeddings().num_embeddings)
+
+    @property
     def device(self) -> torch.device:
         """Where the parameters live."""
         return next(self.parameters()).device

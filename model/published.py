@@ -8,7 +8,7 @@ the shapes of the weights, with heads 64 wide. Entries of our own, all optional,
 
     "layout": "infimm" | "hd"   hd: no resampler, 12 heads, feed-forward not wider, a gate per channel
     "perceiver": {"layers", "latents", "heads", "head_width", "ff_multiple"} | null
-    "cross_attention": {"heads", "head_width", "ff_multiple", "gate"}
+    "cross_attention": {"heads", "head_width", "ff_multiple", "gate", "semantics"}
     "visual": {"open_clip": {"embed_dim", "vision_cfg", "text_cfg"}}    a tower that is no EVA; image_mean, image_std
 """
 
@@ -41,6 +41,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 _NAMED = 3  # names of each kind that an error spells out
 _BUFFER_TOLERANCE = 2e-2  # relative and absolute: buffers are stored in bf16, which has 3 digits
+_HEAD, _EMBEDDINGS = f"{LANGUAGE}lm_head.weight", ("embed_tokens.weight", "embed_in.weight")
 _NOT_SIZES = {"_name_or_path", "architectures", "auto_map", "dtype", "torch_dtype", "transformers_version"}
 
 
@@ -60,6 +61,9 @@ def build_parts(about: Mapping[str, Any], shapes: Shapes | None = None) -> dict[
     for key in ("visual", "language", "cross_attn_every_n_layers"):
         if key not in about:
             raise ConfigError(f"config.json: no '{key}'; expected visual, language and cross_attn_every_n_layers")
+    for key in ("visual", "language"):
+        if not isinstance(about[key], dict):
+            raise ConfigError(f"config.json: '{key}' is {type(about[key]).__name__}, expected an object")
     vision = build_vision(about["visual"])
     language = _language(about)
     try:
@@ -90,7 +94,8 @@ def _language(about: Mapping[str, Any]) -> nn.Module:
 def _sizes(about: Mapping[str, Any], shapes: Shapes) -> tuple[PerceiverSettings | None, CrossAttentionSettings]:
     """Return the sizes of resampler and blocks: as the config says, else as the weights are, else as published."""
     gates = _shapes(shapes, r"gated_cross_attn_layer\w*\.(\d+\.)?attn_gate$")
-    looks_hd = gates != {} and max(gates) != (1,) and not any(name.startswith(PERCEIVER) for name in shapes)
+    gate = gates.most_common(1)[0][0] if gates else (1,)
+    looks_hd = gate != (1,) and not any(name.startswith(PERCEIVER) for name in shapes)
     layout = about.get("layout", "hd" if looks_hd else "infimm")
     if layout not in ("infimm", "hd"):
         raise ConfigError(f"config.json: layout '{layout}', expected 'infimm' or 'hd'")
@@ -99,7 +104,7 @@ def _sizes(about: Mapping[str, Any], shapes: Shapes) -> tuple[PerceiverSettings 
     own = dict(about.get("cross_attention") or {})
     found = _block_sizes(shapes, own, r"gated_cross_attn_layer\w*\.(\d+\.)?", "attn", "ff")
     if gates:
-        found["gate"] = "scalar" if gates.most_common(1)[0][0] == (1,) else "channel"
+        found["gate"] = "scalar" if gate == (1,) else "channel"
     blocks |= found | own | {"every": about["cross_attn_every_n_layers"]}
     settings = CrossAttentionSettings(**blocks)
     if "perceiver" in about:
@@ -152,7 +157,8 @@ def _shapes(shapes: Shapes, pattern: str) -> Counter[tuple[int, ...]]:
 def parameters_on_meta() -> Iterator[None]:
     """Within it, parameters of new modules take no memory, while buffers are computed as always.
 
-    For a model whose weights are read next: `torch.device("meta")` would lose the buffers, which no file holds.
+    For a model whose weights are read next: `torch.device("meta")` would lose the buffers, which no file holds. It
+    holds for all threads: build no other module meanwhile.
     """
     module_class: Any = nn.Module
     register = module_class.register_parameter
@@ -176,7 +182,7 @@ def _names(model: nn.Module) -> dict[str, str]:
     has_swiglu = bool(visual.get("naiveswiglu"))
     names = {published_name(name, root=root, has_swiglu=has_swiglu): name for name in model.state_dict()}
     if parts.language.config.tie_word_embeddings:
-        names.pop(f"{LANGUAGE}lm_head.weight", None)
+        names.pop(_HEAD, None)
     return names
 
 
@@ -192,6 +198,11 @@ def fill(
             raise ConfigError(f"{where}: '{name}' differs from the same weight under its other name")
         found.setdefault(first, tensor)
     buffers = {name: found.pop(name) for name in list(found) if BUFFERS.search(name)}
+    head = found.get(_HEAD)
+    if head is not None and cast(Any, model).language.config.tie_word_embeddings:
+        if not any(_is_same(head, found[name]) for name in found if name.endswith(_EMBEDDINGS)):
+            raise ConfigError(f"{where}: '{_HEAD}' differs from the embeddings, but config.json says they are one")
+        del found[_HEAD]
     names, own = _names(model), model.state_dict()
     _check(found, {name: tuple(own[ours].shape) for name, ours in names.items()}, where)
     _check_buffers(model, buffers, where)
@@ -203,7 +214,8 @@ def fill(
 
 
 def _is_same(one: Tensor, other: Tensor) -> bool:
-    return one.data_ptr() == other.data_ptr() or torch.equal(one, other)
+    """Say so without reading them where both are one place of a file."""
+    return one.shape == other.shape and (one.data_ptr() == other.data_ptr() or torch.equal(one, other))
 
 
 def _most_common_dtype(weights: Mapping[str, Tensor]) -> torch.dtype:
@@ -253,14 +265,14 @@ def config_of(model: nn.Module) -> dict[str, Any]:
     if visual is None:
         raise ConfigError(f"vision {type(parts.vision).__name__}: no published config describes it")
     settings, perceiver = parts.settings, parts.perceiver
-    written = {name: getattr(settings, name) for name in ("heads", "head_width", "ff_multiple", "gate")}
+    own = ("heads", "head_width", "ff_multiple", "gate", "semantics")
     return {
         "model_type": "infimm",
         **(parts.about or {}),
         "visual": visual,
         "language": parts.language.config.to_diff_dict() | {"vocab_size": parts.language.config.vocab_size},
         "cross_attn_every_n_layers": settings.every,
-        "cross_attention": written,
+        "cross_attention": {name: getattr(settings, name) for name in own},
         "perceiver": None if perceiver is None else perceiver.sizes,
     }
 

@@ -58,7 +58,12 @@ def build_vision(visual: Mapping[str, Any]) -> VisionTower:
     if full["naiveswiglu"] and not full["subln"]:
         raise ConfigError("config.json: visual has naiveswiglu without subln; no published tower is so, expected both")
     side, width = full["image_size"], full["width"]
-    return VisionTower(EvaTokens(_eva(full)), image_side=side, width=width, about=dict(visual), **_normal(visual))
+    try:
+        trunk = _eva(full)
+    except (AssertionError, ArithmeticError, TypeError, ValueError, RuntimeError) as error:
+        problem = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"config.json: visual: no such tower ({problem})") from None
+    return VisionTower(EvaTokens(trunk), image_side=side, width=width, about=dict(visual), **_normal(visual))
 
 
 def _eva(full: Mapping[str, Any]) -> nn.Module:

@@ -361,6 +361,23 @@ def test_second_names_are_accepted_alone_or_beside_the_first_and_must_agree(tiny
         InfiMM.from_pretrained(write(tmp_path, TINY, both))
 
 
+def test_tied_embeddings_may_be_stored_twice_but_must_agree(tiny_weights, tmp_path):
+    tied = {**TINY, "language": {**TINY_LANGUAGE, "tie_word_embeddings": True}}
+    head, embeddings = "model.lang_encoder.lm_head.weight", "model.lang_encoder.model.embed_tokens.weight"
+    once = {name: tensor for name, tensor in tiny_weights.items() if name != head}
+    for weights in (once, {**once, head: once[embeddings].clone()}):
+        loaded = InfiMM.from_pretrained(write(tmp_path, tied, weights))
+        assert loaded.language.lm_head.weight is loaded.language.model.embed_tokens.weight
+    with pytest.raises(ConfigError, match="differs from the embeddings"):
+        InfiMM.from_pretrained(write(tmp_path, tied, tiny_weights))
+
+
+def test_a_semantics_is_written_and_read(tmp_path):
+    model = random_model({**TINY, "cross_attention": {**TINY["cross_attention"], "semantics": "idefics"}})
+    model.save_pretrained(str(tmp_path))
+    assert InfiMM.from_pretrained(str(tmp_path)).settings.semantics == "idefics"
+
+
 def test_stored_rotary_constants_are_checked_against_the_config(tiny_weights, tmp_path):
     model = random_model(TINY)
     sin, cos = model.vision.encoder.trunk.rope.get_embed().chunk(2, -1)
@@ -381,6 +398,8 @@ def test_stored_rotary_constants_are_checked_against_the_config(tiny_weights, tm
     [
         ({"language": {}, "visual": {}}, "no 'cross_attn_every_n_layers'"),
         ({**TINY, "visual": {"width": 32}}, "visual has no 'image_size'"),
+        ({**TINY, "visual": 3}, "'visual' is int, expected an object"),
+        ({**TINY, "visual": {**TINY_TOWER, "head_width": 15}}, r"visual: no such tower \("),
         ({**TINY, "language": {"hidden_size": 24}}, "language has no 'vocab_size'"),
         ({**TINY, "layout": "hdd"}, "layout 'hdd', expected 'infimm' or 'hd'"),
         ({**TINY, "perceiver": {"depth": 2}}, "config.json: depth: Extra inputs"),

@@ -58,6 +58,8 @@ def build_vision(visual: Mapping[str, Any]) -> VisionTower:
     if full["naiveswiglu"] and not full["subln"]:
         raise ConfigError("config.json: visual has naiveswiglu without subln; no published tower is so, expected both")
     side, width = full["image_size"], full["width"]
+    if width % full["head_width"]:
+        raise ConfigError(f"config.json: visual is {width} wide, which heads of {full['head_width']} do not fill")
     try:
         trunk = _eva(full)
     except (AssertionError, ArithmeticError, TypeError, ValueError, RuntimeError) as error:

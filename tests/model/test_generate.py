@@ -137,14 +137,15 @@ def test_beams_with_the_cache_are_beams_with_full_forwards(model, monkeypatch, l
     assert cached == generate(model, prompts(), VOCABULARY, three)
 
 
+@pytest.mark.parametrize("stop", [(EOS, EOC, 33, 21), tuple(range(10, 30))], ids=["few ends", "many ends"])
 @pytest.mark.parametrize(
     ("beams", "length_penalty", "shortest"), [(3, 0.0, 0), (3, 1.0, 0), (4, 2.0, 3), (2, -1.0, 0), (1, 1.0, 4)]
 )
-def test_text_is_continued_as_transformers_does(model, beams, length_penalty, shortest):
+def test_text_is_continued_as_transformers_does(model, beams, length_penalty, shortest, stop):
     """On prompts without images the model is its language model, whose own `generate` is the reference."""
     from model.generate import Prompt, Sampling, generate
 
-    texts, stop = [(5, 11, 12), (5, 30, 7, 8, 9), (5,)], (EOS, EOC, 33, 21)
+    texts = [(5, 11, 12), (5, 30, 7, 8, 9), (5,)]
     sampling = Sampling(
         max_new_tokens=9, min_new_tokens=shortest, beams=beams, length_penalty=length_penalty, stop=stop
     )

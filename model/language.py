@@ -81,6 +81,12 @@ def load_language(settings: LanguageSettings, *, vocabulary: int) -> nn.Module:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"language model: {str(error).splitlines()[0]}") from None
     stack_of(lm)
+    heads, shared = lm.config.num_attention_heads, getattr(lm.config, "num_key_value_heads", None)
+    if shared and heads % shared:
+        raise ConfigError(
+            f"language model: {heads} attention heads share {shared} key-value heads; set num_key_value_heads "
+            f"(without it {lm.config.model_type} has {type(lm.config)().num_key_value_heads})"
+        )
     if lm.get_input_embeddings().num_embeddings < vocabulary:
         lm.resize_token_embeddings(vocabulary)
     return cast(nn.Module, lm)

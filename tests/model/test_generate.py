@@ -231,6 +231,15 @@ def test_the_cache_is_exact_under_every_semantics(name):
     assert generate(model, prompts(), VOCABULARY, Sampling(max_new_tokens=5)) == expected
 
 
+@pytest.mark.parametrize("model_type", ["llama", "qwen3", "gpt_neox"])
+def test_the_cache_is_exact_with_every_kind_of_language_model(model_type):
+    from model.generate import Sampling, generate
+
+    model = tiny_model(model_type=model_type)
+    expected = [greedy_by_full_forward(model, prompt, 5) for prompt in prompts()]
+    assert generate(model, prompts(), VOCABULARY, Sampling(max_new_tokens=5)) == expected
+
+
 def test_no_prompts_and_no_tokens_give_nothing(model):
     from model.generate import Prompt, Sampling, generate
 

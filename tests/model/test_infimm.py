@@ -133,6 +133,11 @@ def test_an_architecture_that_is_not_listed_is_refused():
         tiny_model(model_type="gemma", head_dim=8)
 
 
+def test_key_value_heads_that_do_not_divide_are_refused():
+    with pytest.raises(ConfigError, match="4 attention heads share 8 key-value heads; set num_key_value_heads"):
+        tiny_model(num_key_value_heads=8)
+
+
 def test_layers_that_differ_in_their_window_are_refused():
     with pytest.raises(ConfigError, match="layers of full_attention and sliding_attention"):
         tiny_model(model_type="qwen2", use_sliding_window=True, max_window_layers=2)

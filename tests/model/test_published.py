@@ -372,6 +372,21 @@ def test_tied_embeddings_may_be_stored_twice_but_must_agree(tiny_weights, tmp_pa
         InfiMM.from_pretrained(write(tmp_path, tied, tiny_weights))
 
 
+@pytest.mark.parametrize(
+    "language",
+    [{"model_type": "gpt_neox"}, {"model_type": "qwen2", "num_key_value_heads": 4}, {"model_type": "mistral", "num_key_value_heads": 2,
+     "sliding_window": 8, "rope_theta": 5e5}],
+    ids=lambda language: language["model_type"],
+)  # fmt: skip
+def test_any_listed_language_model_is_written_and_read(tmp_path, language):
+    model = random_model({**TINY, "language": {**TINY_LANGUAGE, **language}})
+    model.save_pretrained(str(tmp_path))
+    loaded = InfiMM.from_pretrained(str(tmp_path))
+    assert_equal(loaded, model)
+    assert loaded.sliding_window == model.sliding_window
+    assert torch.equal(logits(loaded), logits(model))
+
+
 def test_a_semantics_is_written_and_read(tmp_path):
     model = random_model({**TINY, "cross_attention": {**TINY["cross_attention"], "semantics": "idefics"}})
     model.save_pretrained(str(tmp_path))

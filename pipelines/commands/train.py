@@ -54,7 +54,8 @@ def add_commands(commands: Any) -> None:
     generate.add_argument("--seed", type=int, default=0, help="for a temperature above 0 (default 0)")
     text = "token that ends a text; may be repeated (default: the end of the text and of a chunk)"
     generate.add_argument("--stop", action="append", metavar="TOKEN", help=text)
-    generate.add_argument("--device", default="auto", help="cpu, cuda, or auto (default)")
+    choices = ("auto", "cpu", "cuda")
+    generate.add_argument("--device", choices=choices, default="auto", help="cpu, cuda, or auto (default)")
     generate.set_defaults(run=run_generate)
 
     text = "write a trained model in the published layout, with its tokenizer"
@@ -94,7 +95,10 @@ def run_generate(arguments: argparse.Namespace, console: Console) -> bool:
     if arguments.batch_size < 1:
         raise ConfigError(f"--batch-size {arguments.batch_size}: expected at least 1")
     lines = _lines(arguments.batch) if arguments.batch else [(arguments.image, arguments.prompt)]
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if arguments.device == "auto" else arguments.device
+    is_there = torch.cuda.is_available()
+    if arguments.device == "cuda" and not is_there:
+        raise ConfigError("--device cuda: there is no CUDA device here; use cpu or auto")
+    device = ("cuda" if is_there else "cpu") if arguments.device == "auto" else arguments.device
     speaker = load_speaker(arguments.model, device=device)
     tokenizer, vocabulary = speaker.tokenizer, speaker.tokenizer.vocabulary
     try:

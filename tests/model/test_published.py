@@ -374,10 +374,13 @@ def test_tied_embeddings_may_be_stored_twice_but_must_agree(tiny_weights, tmp_pa
 
 @pytest.mark.parametrize(
     "language",
-    [{"model_type": "gpt_neox"}, {"model_type": "qwen2", "num_key_value_heads": 4}, {"model_type": "mistral", "num_key_value_heads": 2,
-     "sliding_window": 8, "rope_theta": 5e5}],
+    [
+        {"model_type": "gpt_neox"},
+        {"model_type": "qwen2", "num_key_value_heads": 4},
+        {"model_type": "mistral", "num_key_value_heads": 2, "sliding_window": 8, "rope_theta": 5e5},
+    ],
     ids=lambda language: language["model_type"],
-)  # fmt: skip
+)
 def test_any_listed_language_model_is_written_and_read(tmp_path, language):
     model = random_model({**TINY, "language": {**TINY_LANGUAGE, **language}})
     model.save_pretrained(str(tmp_path))

@@ -5,7 +5,7 @@ query [M, H, K] of the tokens that see an image, and keys and values [N, L, H, K
 
 dense: all scores, masked, in plain operations; the reference. O(M * N * L).
 sdpa: the same under torch's fused attention with a boolean mask. O(M * N * L), the mask alone in memory.
-runs: the tokens of each image padded to the longest run, and attended to that image alone. O(M * L) and the padding.
+runs: the tokens of each image in chunks as long as the mean, each attended to that image alone. At most O(2 * M * L).
 varlen: the same without padding, by flash attention. O(M * L). CUDA, fp16 or bf16.
 flex: FlexAttention with a block mask; only blocks that are not empty. On the CPU forward only, and slow.
 """
@@ -91,13 +91,16 @@ def _sdpa(plan: MediaPlan, latents: int) -> Attend:
 
 def _runs(plan: MediaPlan, latents: int) -> Attend:
     del latents
+    chunks = plan.chunks
 
     def attend(query_MHK: Tensor, key_NLHK: Tensor, value_NLHK: Tensor) -> Tensor:
-        padded = query_MHK.new_zeros(plan.num_images, plan.longest_run, *query_MHK.shape[1:])
-        padded = padded.index_put((plan.images, plan.slots), query_MHK)
+        padded = query_MHK.new_zeros(len(chunks.images), chunks.length, *query_MHK.shape[1:])
+        padded = padded.index_put((chunks.chunk, chunks.slot), query_MHK)
+        if not chunks.are_images:
+            key_NLHK, value_NLHK = key_NLHK[chunks.images], value_NLHK[chunks.images]
         query, key, value = (x.transpose(1, 2) for x in (padded, key_NLHK, value_NLHK))
         found = F.scaled_dot_product_attention(query, key, value)
-        return found.transpose(1, 2)[plan.images, plan.slots]
+        return found.transpose(1, 2)[chunks.chunk, chunks.slot]
 
     return attend
 

@@ -181,6 +181,16 @@ def test_a_batch_without_images_has_an_empty_plan():
     assert plan.longest_run == 0
 
 
+@pytest.mark.parametrize("runs", [[4, 4, 4], [1], [100, 1, 1, 1], [7, 0, 3, 2], [1] * 9])
+def test_chunks_take_at_most_twice_the_slots_of_the_tokens_however_uneven_the_runs(runs):
+    index = torch.repeat_interleave(torch.arange(len(runs)), torch.tensor(runs))[None]
+    chunks = plan_media(index, index >= 0, num_images=len(runs)).chunks
+    assert len(chunks.images) * chunks.length <= 2 * sum(runs)
+    assert len(set(zip(chunks.chunk.tolist(), chunks.slot.tolist(), strict=True))) == sum(runs)  # none twice
+    assert torch.equal(chunks.images[chunks.chunk], index[0])
+    assert chunks.are_images == (len(set(runs)) == 1)
+
+
 def test_an_index_beyond_the_images_is_an_error():
     with pytest.raises(ValueError, match="goes up to 4, but the batch has 4 images"):
         plan_media(INDEX, INDEX >= 0, num_images=4)

@@ -1,4 +1,4 @@
-"""Commands that train a model on shards, let it speak and hand it on: train, generate, export."""
+"""Commands that train a model on shards, let it speak and hand it on: train, generate, publish."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def add_commands(commands: Any) -> None:
     generate.set_defaults(run=run_generate)
 
     text = "write a trained model in the published layout, with its tokenizer"
-    export = commands.add_parser("export", help=text, description=text[0].upper() + text[1:] + ".")
-    export.add_argument("model", help="folder of a training run, or of one of its checkpoints")
-    export.add_argument("--out", required=True, help="folder for config.json, model.safetensors and the tokenizer")
-    export.set_defaults(run=run_export)
+    publish = commands.add_parser("publish", help=text, description=text[0].upper() + text[1:] + ".")
+    publish.add_argument("model", help="folder of a training run, or of one of its checkpoints")
+    publish.add_argument("--out", required=True, help="folder for config.json, model.safetensors and the tokenizer")
+    publish.set_defaults(run=run_publish)
 
 
 def run_training(arguments: argparse.Namespace, console: Console) -> bool:
@@ -123,7 +123,7 @@ def run_generate(arguments: argparse.Namespace, console: Console) -> bool:
     return True
 
 
-def run_export(arguments: argparse.Namespace, console: Console) -> bool:
+def run_publish(arguments: argparse.Namespace, console: Console) -> bool:
     """Write a run's model where others can load it."""
     from model.export import export
 

@@ -124,7 +124,7 @@ def test_a_line_of_a_batch_that_is_none_is_named(exported, tmp_path, capsys):
         assert "line 2: expected" in capsys.readouterr().err
 
 
-def test_the_command_exports(run, tmp_path, capsys):
-    assert cli.main(["export", run, "--out", str(tmp_path / "out")]) == 0
+def test_the_command_publishes(run, tmp_path, capsys):
+    assert cli.main(["publish", run, "--out", str(tmp_path / "out")]) == 0
     assert "the model of step 7" in capsys.readouterr().out
     assert (tmp_path / "out" / "model.safetensors").is_file()

@@ -1,131 +1,79 @@
-"""Beam search: the likeliest continuation among several kept at each step, as transformers' generate finds it.
+"""Beam search: the sequence of the best score among several that grow side by side.
 
-Each prompt is read once; its beams share the images' keys and values, and the KV cache is reordered as beams change.
+The score is the sum of log-probabilities over length ** length_penalty, the end token counted: 0 takes the likeliest
+sequence as it is, which OpenFlamingo's evaluation uses with 3 beams (INFIMM.md 4.2). Which sequences are kept and when
+a prompt is done follows transformers' beam search with `early_stopping=False`; tests compare token by token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from infimm_data.stream.tokens import Vocabulary
-from infimm_data.torchvision_ops import declare_torchvision_ops
-from model.generate import Prompt, batch_prompts
-from model.infimm import InfiMM
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Beams:
-    """num: continuations kept per prompt (1 is greedy); length_penalty: the sum of log probabilities is divided by
-    length ** this, so 0 prefers short answers and 1 the mean.
-    """
-
-    num: int = 3
-    length_penalty: float = 0.0
-    max_new_tokens: int = 20
+from model.decoding import Decoding
 
 
 @dataclass(slots=True)
-class _Finished:
-    """The best `num` ended continuations of one prompt, as (score, tokens)."""
+class _Ended:
+    """The best ended sequences of one prompt, at most as many as beams, best first."""
 
-    num: int
-    length_penalty: float
+    beams: int
     found: list[tuple[float, list[int]]] = field(default_factory=list)
+    is_done: bool = False
 
-    def add(self, log_probability: float, tokens: list[int], length: int) -> None:
-        self.found.append((log_probability / length**self.length_penalty, tokens))
-        self.found.sort(key=lambda one: -one[0])
-        del self.found[self.num :]
+    def add(self, score: float, tokens: list[int]) -> None:
+        self.found = sorted([*self.found, (score, tokens)], key=lambda one: -one[0])[: self.beams]
 
-    def is_done(self, best_open: float, length: int) -> bool:
-        """Return whether no open beam of `length` tokens can beat the worst kept one (its score at this length)."""
-        return len(self.found) == self.num and self.found[-1][0] >= best_open / length**self.length_penalty
+    def close(self, best_open: float) -> None:
+        """Be done when no open sequence can still beat the worst of the ended."""
+        self.is_done = self.is_done or (len(self.found) == self.beams and best_open <= self.found[-1][0])
 
 
-@torch.inference_mode()
-def beam_search(model: InfiMM, prompts: Sequence[Prompt], vocabulary: Vocabulary, beams: Beams) -> list[list[int]]:
-    """Return the new tokens of each prompt, without the one that ended it (`</s>` or `<|endofchunk|>`).
+def beam_search(
+    decoding: Decoding,
+    *,
+    beams: int,
+    length_penalty: float,
+    max_new_tokens: int,
+    stop: Tensor,
+    forbid: Callable[[Tensor, int], None],
+) -> list[list[int]]:
+    """Return the best new tokens of each prompt, without the token that ended them.
 
-    `<image>` and `<s>` are never generated. Raises ValueError when a prompt has not as many images as `<image>` tokens.
+    stop: ids that end a sequence; forbid: sets the scores of tokens that may not come at a length to -inf, in place.
     """
-    declare_torchvision_ops()
-    from transformers import DynamicCache  # heavy: only where a model is there anyway
-
-    rows, num = len(prompts), beams.num
-    batch, cache = batch_prompts(model, prompts, vocabulary), DynamicCache()
-    media = model.media(batch.images.to(model.device))
-    ids, documents, positions, index = batch.ids, batch.documents, batch.positions, batch.index
-    keys = documents
-    scores = torch.full((rows, num), -torch.inf)
-    scores[:, 0] = 0.0  # all beams are equal at first: only one of them counts
-    tokens: list[list[list[int]]] = [[[] for _ in range(num)] for _ in range(rows)]
-    finished = [_Finished(num, beams.length_penalty) for _ in range(rows)]
-    is_open = [True] * rows
-    for step in range(beams.max_new_tokens):
-        hidden = model.hidden(
-            ids, document_ids=documents, key_document_ids=keys, position_ids=positions, image_index=index,
-            media=media, cache=cache,
-        )  # fmt: skip
-        logits = model.logits(hidden[:, -1:])[:, 0].float().cpu()
-        logits[:, [vocabulary.image, vocabulary.bos]] = -torch.inf
-        logs = logits.log_softmax(-1)
-        if step == 0:
-            cache.batch_repeat_interleave(num)
-            logs, keys = logs.repeat_interleave(num, 0), keys.repeat_interleave(num, 0)
-            positions, index = positions.repeat_interleave(num, 0), index.repeat_interleave(num, 0)
-        parents, chosen = _advance(logs, scores, tokens, finished, is_open, vocabulary, step + 1)
-        if not any(is_open):
+    scores = decoding.scores()
+    prompts, size = scores.shape
+    first = torch.arange(prompts)[:, None] * beams
+    decoding.select(torch.arange(prompts).repeat_interleave(beams))
+    scores = scores.repeat_interleave(beams, 0)
+    totals = torch.full((prompts, beams), -torch.inf)
+    totals[:, 0] = 0.0  # the beams of a prompt are still the same one
+    tokens = torch.zeros(prompts * beams, 0, dtype=torch.long)
+    ended = [_Ended(beams) for _ in range(prompts)]
+    kept = min(max(2, 1 + len(stop)) * beams, beams * size)  # enough that `beams` of them go on
+    for length in range(1, max_new_tokens + 1):
+        shares = scores.log_softmax(-1)
+        forbid(shares, length)
+        best, place = (totals[..., None] + shares.view(prompts, beams, size)).flatten(1).topk(kept)
+        parents, chosen = first + place // size, place % size
+        ends = torch.isin(chosen, stop) | (length == max_new_tokens)
+        grown = torch.cat([tokens[parents], chosen[..., None]], dim=-1)
+        for prompt, rank in torch.nonzero(ends[:, :beams]).tolist():
+            if not ended[prompt].is_done:
+                score = float(best[prompt, rank]) / length**length_penalty
+                ended[prompt].add(score, grown[prompt, rank].tolist())
+        totals, order = best.masked_fill(ends, -torch.inf).topk(beams)
+        for prompt, one in enumerate(ended):
+            one.close(float(totals[prompt, 0]) / length**length_penalty)
+        if length == max_new_tokens or all(one.is_done for one in ended):
             break
-        cache.reorder_cache(cast(Any, parents.to(model.device)))
-        ids = chosen[:, None].to(model.device)
-        documents, positions = torch.zeros_like(ids), positions[:, -1:] + 1
-        index, keys = index[:, -1:], torch.cat([keys, documents], dim=1)
-    for row in range(rows):
-        if is_open[row]:
-            for beam in range(num):
-                finished[row].add(float(scores[row, beam]), tokens[row][beam], max(len(tokens[row][beam]), 1))
-    return [one.found[0][1] for one in finished]
-
-
-def _advance(
-    logs: Tensor,
-    scores: Tensor,
-    tokens: list[list[list[int]]],
-    finished: list[_Finished],
-    is_open: list[bool],
-    vocabulary: Vocabulary,
-    length: int,
-) -> tuple[Tensor, Tensor]:
-    """Take one step of every open prompt, in place; return each beam's parent row and its new token, [rows x num].
-
-    logs: [rows x num, vocabulary] log probabilities of the next token; length: tokens so far, the next included.
-    """
-    rows, num = scores.shape
-    ends = (vocabulary.eos, vocabulary.end_of_chunk)
-    parents, chosen = torch.arange(rows * num), torch.full((rows * num,), vocabulary.pad)
-    for row in range(rows):
-        if not is_open[row]:
-            continue
-        total = scores[row, :, None] + logs[row * num : (row + 1) * num]
-        # Enough candidates that `num` go on even if both end tokens of every beam are among the best.
-        best = total.flatten().topk(min((1 + len(ends)) * num, total.numel()))
-        kept: list[tuple[float, int, int]] = []
-        for rank, (value, place) in enumerate(zip(best.values.tolist(), best.indices.tolist(), strict=True)):
-            beam, token = divmod(place, logs.shape[1])
-            if token in ends:
-                if rank < num and value > -torch.inf:
-                    finished[row].add(value, tokens[row][beam], length)
-            elif len(kept) < num:
-                kept.append((value, beam, token))
-        tokens[row] = [[*tokens[row][beam], token] for _, beam, token in kept]
-        scores[row] = torch.tensor([value for value, _, _ in kept])
-        place_of = slice(row * num, (row + 1) * num)
-        parents[place_of] = torch.tensor([row * num + beam for _, beam, _ in kept])
-        chosen[place_of] = torch.tensor([token for _, _, token in kept])
-        is_open[row] = not finished[row].is_done(float(scores[row, 0]), length)
-    return parents, chosen
+        tokens = grown.gather(1, order[..., None].expand(-1, -1, length)).flatten(0, 1)
+        decoding.select(parents.gather(1, order).flatten())
+        decoding.add(tokens[:, -1])
+        scores = decoding.scores()
+    ids = set(stop.tolist())
+    return [found[:-1] if found[-1] in ids else found for found in (one.found[0][1] for one in ended)]

@@ -8,6 +8,10 @@ from pydantic import Field, model_validator
 
 from infimm_data.config import Settings
 from infimm_data.stream.settings import StreamSettings
+from model.attention_backends import BackendName
+from model.cross_attention import Gate
+
+SemanticsName = Literal["infimm", "infimm_causal", "openflamingo", "idefics", "flamingo"]
 
 Part = Literal["perceiver", "cross_attention", "embeddings", "language"]
 """What may train. `embeddings`: the input embeddings alone; `language` holds them too. Vision is always frozen."""
@@ -42,7 +46,12 @@ class CrossAttentionSettings(Settings):
     ff_multiple: int = Field(default=4, ge=1)
     gate_start: float = 0.0
     """Before tanh. 0 as published keeps a trained language model intact; see configs/train/demo.yaml for another."""
-    backend: Literal["runs", "dense"] = "runs"
+    gate: Gate = "scalar"
+    """`channel`: one gate per channel of the text, as in InfiMM-HD."""
+    semantics: SemanticsName = "infimm"
+    """Which image a token sees, and on which tokens a block acts: see model/semantics.py."""
+    backend: BackendName = "auto"
+    """How attention is computed: see model/attention_backends.py. All give the same; `auto` takes the device's best."""
 
 
 class LanguageSettings(Settings):
@@ -68,7 +77,8 @@ class ModelSettings(Settings):
     tokenizer: str
     """A folder that transformers' AutoTokenizer reads, with `<|endofchunk|>` and `<image>`."""
     vision: VisionSettings
-    perceiver: PerceiverSettings = PerceiverSettings()
+    perceiver: PerceiverSettings | None = PerceiverSettings()
+    """None: the tokens of the vision tower themselves are the latents, as in InfiMM-HD."""
     cross_attention: CrossAttentionSettings = CrossAttentionSettings()
     language: LanguageSettings
 

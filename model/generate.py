@@ -1,7 +1,7 @@
-"""Generation in batches, with a KV cache that gives what a full forward gives.
+"""Generation in batches: greedy, sampled, or by beams; what is done with the scores of `model.decoding`.
 
-Prompts are padded on the left. Images are encoded once, and their keys and values per block once. A row ends at
-`</s>` or `<|endofchunk|>`; `<image>` is never generated, as no picture could stand behind it.
+A sequence ends at `</s>` or `<|endofchunk|>` unless told otherwise; `<image>` is never generated, as no picture could
+stand behind it.
 """
 
 from __future__ import annotations
@@ -17,26 +17,43 @@ from infimm_data.document import Document, ImageNode, TextNode
 from infimm_data.stream.images import to_pixels
 from infimm_data.stream.templates import TemplateName, chat_prompt
 from infimm_data.stream.tokens import Vocabulary
-from infimm_data.torchvision_ops import declare_torchvision_ops
-from model.infimm import InfiMM, vision_of
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """ids: tokens, `<s>` included; images: [3, H, W] uint8, one per `<image>` among the ids, in order."""
-
-    ids: tuple[int, ...]
-    images: tuple[Tensor, ...] = ()
+from model.beam_search import beam_search
+from model.decoding import Decoding
+from model.decoding import Prompt as Prompt  # part of what callers use
+from model.infimm import InfiMM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How the next token is chosen. temperature: 0 is greedy; top_p: the smallest set of that probability."""
+    """How the next token is chosen; raises ValueError for settings that contradict each other.
+
+    min_new_tokens, max_new_tokens: bounds, the token that ends a sequence not counted. temperature: 0 is greedy.
+    top_p: the smallest set of that probability. beams: 1 is none; above it, see `model.beam_search` for
+    length_penalty. stop: ids that end a sequence; None: `</s>` and `<|endofchunk|>`; () ends at max_new_tokens alone.
+    """
 
     max_new_tokens: int = 64
+    min_new_tokens: int = 0
     temperature: float = 0.0
     top_p: float = 1.0
+    beams: int = 1
+    length_penalty: float = 1.0
+    stop: tuple[int, ...] | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        if not 0 <= self.min_new_tokens <= self.max_new_tokens:
+            raise ValueError(
+                f"min_new_tokens {self.min_new_tokens}, expected 0 to max_new_tokens {self.max_new_tokens}"
+            )
+        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.beams < 1:
+            raise ValueError(
+                f"temperature {self.temperature}, top_p {self.top_p}, beams {self.beams}; "
+                "expected temperature >= 0, 0 < top_p <= 1, beams >= 1"
+            )
+        if self.beams > 1 and self.temperature > 0:
+            raise ValueError(f"{self.beams} beams at temperature {self.temperature}; expected one or the other")
 
 
 def prompt_of(
@@ -65,70 +82,41 @@ def generate(
 ) -> list[list[int]]:
     """Return the new tokens of each prompt, without the one that ended it.
 
-    Raises ValueError when a prompt has not as many images as `<image>` tokens.
+    Raises ValueError when a prompt has not as many images as `<image>` tokens, or no token.
     """
-    declare_torchvision_ops()
-    from transformers import DynamicCache  # heavy: only where a model is there anyway
-
     sampling = sampling or Sampling()
-    state = batch_prompts(model, prompts, vocabulary)
-    media = model.media(state.images.to(model.device))
-    cache, random = DynamicCache(), torch.Generator().manual_seed(sampling.seed)
+    if not prompts or sampling.max_new_tokens == 0:
+        return [[] for _ in prompts]
+    stop = torch.tensor(
+        (vocabulary.eos, vocabulary.end_of_chunk) if sampling.stop is None else sampling.stop, dtype=torch.long
+    )
+
+    def forbid(scores: Tensor, length: int) -> None:
+        """Forbid what may not be the token that makes a sequence `length` tokens long."""
+        scores[:, [vocabulary.image, vocabulary.bos]] = -torch.inf
+        if length <= sampling.min_new_tokens:
+            scores[:, stop] = -torch.inf
+
+    decoding = Decoding(model, prompts, vocabulary)
+    if sampling.beams > 1:
+        return beam_search(
+            decoding, beams=sampling.beams, length_penalty=sampling.length_penalty,
+            max_new_tokens=sampling.max_new_tokens, stop=stop, forbid=forbid,
+        )  # fmt: skip
+    random = torch.Generator().manual_seed(sampling.seed)
     found: list[list[int]] = [[] for _ in prompts]
     is_open = torch.ones(len(prompts), dtype=torch.bool)
-    ids, documents, positions, index = state.ids, state.documents, state.positions, state.index
-    keys = documents
-    for _ in range(sampling.max_new_tokens):
-        hidden = model.hidden(
-            ids, document_ids=documents, key_document_ids=keys, position_ids=positions, image_index=index,
-            media=media, cache=cache,
-        )  # fmt: skip
-        scores = model.logits(hidden[:, -1:])[:, 0].float().cpu()
-        scores[:, [vocabulary.image, vocabulary.bos]] = -torch.inf
+    for length in range(1, sampling.max_new_tokens + 1):
+        scores = decoding.scores()
+        forbid(scores, length)
         chosen = _choose(scores, sampling, random)
-        is_open &= ~torch.isin(chosen, torch.tensor([vocabulary.eos, vocabulary.end_of_chunk]))
+        is_open &= ~torch.isin(chosen, stop)
         if not is_open.any():
             break
         for row in torch.nonzero(is_open).flatten().tolist():
             found[row].append(int(chosen[row]))
-        ids = chosen[:, None].to(model.device)
-        documents, positions, index = torch.zeros_like(ids), positions[:, -1:] + 1, index[:, -1:]
-        keys = torch.cat([keys, documents], dim=1)
+        decoding.add(chosen)
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class PromptBatch:
-    """The prompts as one left-padded batch; all tensors [B, T] on the model's device but the images."""
-
-    ids: Tensor
-    documents: Tensor
-    positions: Tensor
-    index: Tensor
-    images: Tensor
-
-
-def batch_prompts(model: InfiMM, prompts: Sequence[Prompt], vocabulary: Vocabulary) -> PromptBatch:
-    """Return the batch; raises ValueError when a prompt has not as many images as `<image>` tokens."""
-    length = max(len(prompt.ids) for prompt in prompts)
-    ids = torch.full((len(prompts), length), vocabulary.pad)
-    documents, index = torch.full_like(ids, -1), torch.full_like(ids, -1)
-    positions = torch.zeros_like(ids)
-    images: list[Tensor] = []
-    for row, prompt in enumerate(prompts):
-        own = torch.tensor(prompt.ids)
-        shown = (own == vocabulary.image).cumsum(0)
-        if int(shown[-1]) != len(prompt.images):
-            raise ValueError(f"prompt {row}: {int(shown[-1])} <image> tokens, but {len(prompt.images)} images")
-        place = slice(length - len(own), length)
-        ids[row, place], documents[row, place] = own, 0
-        positions[row, place] = torch.arange(len(own))
-        index[row, place] = torch.where(shown > 0, shown - 1 + len(images), -1)
-        images += prompt.images
-    side = vision_of(model).image_side if not images else 0
-    pixels = torch.stack(images) if images else torch.zeros(0, 3, side, side, dtype=torch.uint8)
-    device = model.device
-    return PromptBatch(ids.to(device), documents.to(device), positions.to(device), index.to(device), pixels)
 
 
 def _choose(scores: Tensor, sampling: Sampling, random: torch.Generator) -> Tensor:

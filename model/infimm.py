@@ -6,6 +6,7 @@ follow the published checkpoint by a simple rule, see `model.published`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,12 +15,16 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
+from infimm_data.errors import ConfigError
 from infimm_data.stream.tokens import IGNORED
+from model.attention_backends import prepare
 from model.config import CrossAttentionSettings, ModelSettings, Part
 from model.cross_attention import GatedCrossAttentionBlock, MediaKeys
-from model.language import attention_mask, load_language, run_layers
+from model.language import attention_mask, load_language, run_layers, sliding_window_of
 from model.media import plan_media
 from model.perceiver import PerceiverResampler
+from model.published import build_parts, config_of, fill, parameters_on_meta, read_folder, save_folder
+from model.semantics import SEMANTICS
 from model.tokenizer import Tokenizer
 from model.vision import VisionTower, load_vision
 
@@ -54,18 +59,24 @@ class InfiMM(nn.Module):
     def __init__(
         self,
         vision: nn.Module,
-        perceiver: nn.Module,
+        perceiver: nn.Module | None,
         language: nn.Module,
         settings: CrossAttentionSettings,
         *,
         media_width: int,
+        about: Mapping[str, Any] | None = None,
     ) -> None:
-        """vision: [N, C, H, W] -> [N, P, V]; perceiver: [N, P, V] -> [N, L, V]; media_width: V."""
+        """vision: [N, C, H, W] -> [N, P, V]; perceiver: [N, P, V] -> [N, L, V]; media_width: V.
+
+        perceiver: None lets the tokens attend to the vision tower's P tokens. about: the published config.json that
+        the model is built from, if it is; `save_pretrained` writes what it holds.
+        """
         super().__init__()
         self.vision, self.perceiver, self.language = vision, perceiver, language
+        self.settings, self.about = settings, about
         self.backend = settings.backend
         config = cast(Any, language).config
-        self.sliding_window: int | None = getattr(config, "sliding_window", None)
+        self.sliding_window = sliding_window_of(language)
         layers = [i for i in range(config.num_hidden_layers) if (i + 1) % settings.every == 0]
         self.cross_attention = nn.ModuleDict(
             {
@@ -75,11 +86,47 @@ class InfiMM(nn.Module):
                     heads=settings.heads,
                     head_width=settings.head_width,
                     ff_multiple=settings.ff_multiple,
+                    gate=settings.gate,
                     gate_start=settings.gate_start,
                 )
                 for i in layers
             }
         )
+
+    @classmethod
+    def from_config(cls, about: Mapping[str, Any]) -> InfiMM:
+        """Return the model of a published config.json, with random weights; no memory under `torch.device("meta")`.
+
+        Raises ConfigError for what the config lacks.
+        """
+        return cls(**build_parts(about))
+
+    @classmethod
+    def from_pretrained(cls, path: str, *, dtype: torch.dtype | None = None, device: str = "cpu") -> InfiMM:
+        """Return the model of a folder in the published layout, in evaluation mode.
+
+        path: a local folder with config.json and weights: safetensors, or pytorch_model.bin, in one file or several
+        with an index; with or without the second names that the published files have. dtype: None takes the one of
+        most weights. Weights that need no conversion stay in the file and are read when they are used.
+
+        Raises ConfigError naming the weights that are missing, extra, of another shape, or different under their
+        second name, and what the config lacks.
+        """
+        about, weights = read_folder(path)
+        with parameters_on_meta():
+            model = cls(**build_parts(about, {name: tuple(tensor.shape) for name, tensor in weights.items()}))
+        fill(model, weights, path, dtype=dtype, device=device)
+        return model.eval()
+
+    def save_pretrained(
+        self, folder: str, *, tokens: Mapping[str, int] | None = None, max_shard_bytes: int = 5_000_000_000
+    ) -> None:
+        """Write config.json and weights that `from_pretrained` and the published code read.
+
+        tokens: entries of the config that only a tokenizer knows, e.g. image_token_id. Raises ConfigError when the
+        vision tower is one that no config describes.
+        """
+        save_folder(self, folder, {**config_of(self), **(tokens or {})}, max_shard_bytes=max_shard_bytes)
 
     def forward(
         self,
@@ -114,7 +161,7 @@ class InfiMM(nn.Module):
 
     def media_of_features(self, features_NPV: Float[Tensor, "N P V"]) -> Media:
         """As `media`, from the vision tower's features."""
-        latents_NLV = self.perceiver(features_NPV)
+        latents_NLV = features_NPV if self.perceiver is None else self.perceiver(features_NPV)
         return Media({i: block.attn.media_keys(latents_NLV) for i, block in self._blocks()}, len(latents_NLV))
 
     def hidden(
@@ -129,13 +176,16 @@ class InfiMM(nn.Module):
         cache: Any = None,
     ) -> Float[Tensor, "B T D"]:
         """Return the last hidden states. key_document_ids: of all S keys, the cached ones first."""
-        plan = plan_media(image_index, document_ids, num_images=media.num_images)
+        acts = SEMANTICS[self.settings.semantics].acts(image_index, document_ids)
+        plan = plan_media(image_index, acts, num_images=media.num_images)
+        some_keys = next(iter(media.keys.values()), None)
+        attend = prepare(self.backend, plan, some_keys[0]) if some_keys and len(plan.tokens) else None
         blocks = dict(self._blocks())
 
         def between(i: int, hidden_BTD: Tensor) -> Tensor:
             if i not in blocks or plan.is_empty:
                 return hidden_BTD
-            return cast(Tensor, blocks[i](hidden_BTD, media.keys[i], plan, self.backend))
+            return cast(Tensor, blocks[i](hidden_BTD, media.keys.get(i), plan, attend))
 
         mask = attention_mask(document_ids, key_document_ids, sliding_window=self.sliding_window)
         return run_layers(
@@ -150,14 +200,21 @@ class InfiMM(nn.Module):
         return [(int(i), cast(GatedCrossAttentionBlock, block)) for i, block in self.cross_attention.items()]
 
     @property
+    def num_tokens(self) -> int:
+        """Rows of the embeddings: a token's id is below it."""
+        return int(cast(Any, self.language).get_input_embeddings().num_embeddings)
+
+    @property
     def device(self) -> torch.device:
         """Where the parameters live."""
         return next(self.parameters()).device
 
     def set_trainable(self, parts: tuple[Part, ...]) -> None:
-        """Freeze everything but `parts`; vision never trains."""
+        """Freeze everything but `parts`; vision never trains. Raises ConfigError for a part that the model lacks."""
         self.requires_grad_(False)
         for part in parts:
+            if part == "perceiver" and self.perceiver is None:
+                raise ConfigError("train: 'perceiver', but the model has none; leave it out")
             chosen = cast(Any, self.language).get_input_embeddings() if part == "embeddings" else getattr(self, part)
             chosen.requires_grad_(True)
 
@@ -170,7 +227,8 @@ def build_model(settings: ModelSettings, tokenizer: Tokenizer, *, seed: int = 0)
     vision = load_vision(settings.vision)
     torch.manual_seed(seed)
     language = load_language(settings.language, vocabulary=tokenizer.size)
-    perceiver = PerceiverResampler(vision.width, **settings.perceiver.model_dump())
+    sizes = settings.perceiver
+    perceiver = None if sizes is None else PerceiverResampler(vision.width, **sizes.model_dump())
     return InfiMM(vision, perceiver, language, settings.cross_attention, media_width=vision.width)
 
 

@@ -1,12 +1,14 @@
 """The language model: a transformers causal LM, run layer by layer, so that our blocks stand between its layers.
 
-The seam is what decoder stacks of transformers share: `model.embed_tokens`, `model.layers`, `model.rotary_emb`,
-`model.norm` and `lm_head` (Mistral, Llama and most others). Self-attention never crosses a document.
+The seam is what decoder stacks of transformers share: embeddings, layers with rotary positions, a last norm, a head.
+What they are called differs; `STACKS` lists it. An architecture that is not listed is refused, as some do more between
+these parts (Gemma scales its embeddings) and would be wrong without a word. Self-attention never crosses a document.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -22,10 +24,47 @@ Between = Callable[[int, Tensor], Tensor]
 """Called before decoder layer i with (i, hidden_BTD); returns the hidden states that enter the layer."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Names of the parts of a causal LM; embed, norm: inside `root`; cache: the layers' argument for the KV cache."""
+
+    root: str = "model"
+    embed: str = "embed_tokens"
+    norm: str = "norm"
+    cache: str = "past_key_values"
+
+
+STACKS = {
+    "mistral": Stack(),  # InfiMM-Zephyr
+    "llama": Stack(),  # InfiMM-Vicuna, InfiMM-LLaMA2
+    "qwen2": Stack(),
+    "qwen3": Stack(),
+    "gpt_neox": Stack("gpt_neox", "embed_in", "final_layer_norm", "layer_past"),  # Pythia, RedPajama-INCITE
+}
+"""`model_type` of transformers -> its stack. Adding one is a line here; tests compare each with its own forward."""
+
+
+def stack_of(lm: nn.Module) -> Stack:
+    """Return the stack of a causal LM; raises ConfigError when its architecture is not listed."""
+    model_type = cast(Any, lm).config.model_type
+    if model_type not in STACKS:
+        raise ConfigError(f"language model of type '{model_type}': expected one of {', '.join(STACKS)}")
+    return STACKS[model_type]
+
+
+def sliding_window_of(lm: nn.Module) -> int | None:
+    """Return the window of the LM's layers in tokens, None for all; raises ConfigError when its layers differ in it."""
+    config = cast(Any, lm).config
+    kinds = set(getattr(config, "layer_types", None) or ())
+    if len(kinds) > 1:
+        raise ConfigError(f"language model: layers of {' and '.join(sorted(kinds))}, expected one kind in all layers")
+    return None if kinds == {"full_attention"} else getattr(config, "sliding_window", None)
+
+
 def load_language(settings: LanguageSettings, *, vocabulary: int) -> nn.Module:
     """Return the causal LM with at least `vocabulary` embeddings (rows are added where the tokenizer has more).
 
-    Raises ConfigError when the config or the weights cannot be had, or when the architecture has no such stack.
+    Raises ConfigError when the config or the weights cannot be had, or when the architecture is not in `STACKS`.
     """
     declare_torchvision_ops()
     from transformers import AutoConfig, AutoModelForCausalLM  # heavy: only where a language model is needed
@@ -41,11 +80,15 @@ def load_language(settings: LanguageSettings, *, vocabulary: int) -> nn.Module:
             lm = AutoModelForCausalLM.from_pretrained(path, attn_implementation="sdpa", use_safetensors=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"language model: {str(error).splitlines()[0]}") from None
+    stack_of(lm)
+    heads, shared = lm.config.num_attention_heads, getattr(lm.config, "num_key_value_heads", None)
+    if shared and heads % shared:
+        raise ConfigError(
+            f"language model: {heads} attention heads share {shared} key-value heads; set num_key_value_heads "
+            f"(without it {lm.config.model_type} has {type(lm.config)().num_key_value_heads})"
+        )
     if lm.get_input_embeddings().num_embeddings < vocabulary:
         lm.resize_token_embeddings(vocabulary)
-    missing = [name for name in ("embed_tokens", "layers", "rotary_emb", "norm") if not hasattr(lm.model, name)]
-    if missing:
-        raise ConfigError(f"language model {type(lm).__name__}: no {missing[0]}; expected a stack like Mistral's")
     return cast(nn.Module, lm)
 
 
@@ -78,16 +121,17 @@ def run_layers(
     cache: Any = None,
 ) -> Float[Tensor, "B T D"]:
     """Return the normed hidden states after the last layer. cache: transformers' KV cache, extended in place."""
-    stack = cast(Any, lm).model
-    hidden_BTD = stack.embed_tokens(input_ids_BT)
-    rotary = stack.rotary_emb(hidden_BTD, position_ids=position_ids_BT)
-    for i, layer in enumerate(stack.layers):
+    stack = stack_of(lm)
+    decoder: Any = getattr(lm, stack.root)
+    hidden_BTD = getattr(decoder, stack.embed)(input_ids_BT)
+    rotary = decoder.rotary_emb(hidden_BTD, position_ids=position_ids_BT)
+    for i, layer in enumerate(decoder.layers):
         hidden_BTD = layer(
             between(i, hidden_BTD),
             attention_mask=mask_BTS,
             position_ids=position_ids_BT,
-            past_key_values=cache,
             use_cache=cache is not None,
             position_embeddings=rotary,
+            **{stack.cache: cache},
         )
-    return cast(Tensor, stack.norm(hidden_BTD))
+    return cast(Tensor, getattr(decoder, stack.norm)(hidden_BTD))

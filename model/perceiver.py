@@ -76,6 +76,9 @@ class PerceiverResampler(nn.Module):
     ) -> None:
         """width: V, that of the vision tower; the others as in the class."""
         super().__init__()
+        self.sizes = {
+            "layers": layers, "latents": latents, "heads": heads, "head_width": head_width, "ff_multiple": ff_multiple
+        }  # fmt: skip
         self.latents = nn.Parameter(torch.randn(latents, width))
         self.layers = nn.ModuleList(
             nn.ModuleList(

@@ -1,137 +1,287 @@
-"""Loads a model in the published layout: config.json and safetensors with the names of INFIMM.md 1.5.
+"""Models in the published layout: config.json and weights, read into the parts of a model, and written.
 
-The rule from their names to ours: drop `model.`; `lang_encoder` is `language`; a decoder layer loses its wrapper;
-the gated block of layer i is `cross_attention.i`. Two families of names are second names of the same weights, and
-are checked to agree. The vision tower is timm's EVA, whose own converter takes the published names.
+    InfiMM.from_pretrained(FOLDER)    InfiMM.from_config(CONFIG)    model.save_pretrained(FOLDER)
+
+Of the published config.json (INFIMM.md 1.1, 1.6): `visual` (EVA's fields), `language` (a transformers config) and
+`cross_attn_every_n_layers`. It says nothing of the resampler and of the width of the gated blocks: that is taken from
+the shapes of the weights, with heads 64 wide. Entries of our own, all optional, say it outright:
+
+    "layout": "infimm" | "hd"   hd: no resampler, 12 heads, feed-forward not wider, a gate per channel
+    "perceiver": {"layers", "latents", "heads", "head_width", "ff_multiple"} | null
+    "cross_attention": {"heads", "head_width", "ff_multiple", "gate", "semantics"}
+    "visual": {"open_clip": {"embed_dim", "vision_cfg", "text_cfg"}}    a tower that is no EVA; image_mean, image_std
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
+import logging
 import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from infimm_data.errors import ConfigError
-from infimm_data.torchvision_ops import declare_torchvision_ops
-from model.config import CrossAttentionSettings, LanguageSettings
-from model.infimm import InfiMM
-from model.language import load_language
+from model.config import CrossAttentionSettings, LanguageSettings, PerceiverSettings
+from model.language import load_language, stack_of
 from model.perceiver import PerceiverResampler
+from model.published_names import BUFFERS, LANGUAGE, PERCEIVER, first_name, published_name
+from model.published_vision import build_vision, rotary_of, visual_of
 from model.vision import VisionTower
+from model.weight_files import read_json, read_weights, write_json, write_weights
 
-CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # INFIMM.md 2.1
+log = logging.getLogger(__name__)
 
-_VISION = "model.vision_encoder."
-_RULES = (
-    (re.compile(r"^model\.lang_encoder\.old_decoder_blocks\.(\d+)\."), r"language.model.layers.\1."),
-    (re.compile(r"^model\.lang_encoder\.gated_cross_attn_layers\.(\d+)\."), r"cross_attention.\1."),
-    (re.compile(r"^model\.lang_encoder\.model\.layers\.(\d+)\.decoder_layer\."), r"language.model.layers.\1."),
-    (re.compile(r"^model\.lang_encoder\.model\.layers\.(\d+)\.gated_cross_attn_layer\."), r"cross_attention.\1."),
-    (re.compile(r"^model\.lang_encoder\."), "language."),
-    (re.compile(r"^model\."), ""),
-)
+Shapes = Mapping[str, tuple[int, ...]]
+
+_NAMED = 3  # names of each kind that an error spells out
+_BUFFER_TOLERANCE = 2e-2  # relative and absolute: buffers are stored in bf16, which has 3 digits
+_HEAD, _EMBEDDINGS = f"{LANGUAGE}lm_head.weight", ("embed_tokens.weight", "embed_in.weight")
+_NOT_SIZES = {"_name_or_path", "architectures", "auto_map", "dtype", "torch_dtype", "transformers_version"}
 
 
-class EvaTokens(nn.Module):
-    """The tokens of timm's EVA, CLS first."""
-
-    def __init__(self, trunk: nn.Module) -> None:
-        """trunk: a timm Eva."""
-        super().__init__()
-        self.trunk = trunk
-
-    def forward(self, images_NCHW: Tensor) -> Tensor:
-        """Return [N, P, V], the tokens after the last block, without the final norm."""
-        trunk: Any = self.trunk
-        ((patches, prefix),) = trunk.forward_intermediates(
-            images_NCHW, indices=1, norm=False, return_prefix_tokens=True, intermediates_only=True, output_fmt="NLC"
-        )
-        return torch.cat([prefix, patches], dim=1)
+def read_folder(path: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return config.json and the weights of a folder, by their published names; raises ConfigError."""
+    folder = Path(path)
+    if not folder.is_dir():
+        raise ConfigError(f"{path}: no such folder; expected config.json and weights")
+    return read_json(folder / "config.json"), read_weights(folder)
 
 
-def our_name(published: str) -> str:
-    """Return the name in our model of a published weight outside the vision tower."""
-    for pattern, name in _RULES:
-        if pattern.match(published):
-            return pattern.sub(name, published)
-    raise ConfigError(f"weight '{published}': expected a name that starts with 'model.'")
+def build_parts(about: Mapping[str, Any], shapes: Shapes | None = None) -> dict[str, Any]:
+    """Return the arguments of `InfiMM` for a published config.
 
-
-def load_published(folder: str) -> InfiMM:
-    """Return the model in evaluation mode, fp32, on the CPU.
-
-    folder: holds config.json and one or more *.safetensors with published names. Raises ConfigError naming the
-    weight that is missing, extra, of another shape, or different under its second name.
+    shapes: of the weights, by published name, where there are some. Raises ConfigError for what is missing or wrong.
     """
-    about = json.loads((Path(folder) / "config.json").read_text())
-    weights: dict[str, Tensor] = {}
+    for key in ("visual", "language", "cross_attn_every_n_layers"):
+        if key not in about:
+            raise ConfigError(f"config.json: no '{key}'; expected visual, language and cross_attn_every_n_layers")
+    for key in ("visual", "language"):
+        if not isinstance(about[key], dict):
+            raise ConfigError(f"config.json: '{key}' is {type(about[key]).__name__}, expected an object")
+    vision = build_vision(about["visual"])
+    language = _language(about)
     try:
-        for path in sorted(Path(folder).glob("*.safetensors")):
-            weights |= {name: tensor for name, tensor in load_file(path).items() if name.startswith("model.")}
-    except (OSError, SafetensorError) as error:
-        raise ConfigError(f"{folder}: weights cannot be read ({error})") from None
-    model = _build(about)
-    named: dict[str, Tensor] = {}
-    for published, tensor in weights.items():
-        if published.startswith(_VISION):
-            continue
-        name = our_name(published)
-        if name in named and not torch.equal(named[name], tensor):
-            raise ConfigError(f"{folder}: '{published}' differs from the same weight under its other name")
-        named[name] = tensor
-    vision = {name.removeprefix(_VISION): tensor for name, tensor in weights.items() if name.startswith(_VISION)}
-    named |= {f"vision.encoder.trunk.{name}": tensor for name, tensor in _eva_names(model, vision).items()}
+        perceiver, blocks = _sizes(about, shapes or {})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise ConfigError(f"config.json: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
+    return {
+        "vision": vision,
+        "perceiver": perceiver and PerceiverResampler(vision.width, **perceiver.model_dump()),
+        "language": language,
+        "settings": blocks,
+        "media_width": vision.width,
+        "about": dict(about),
+    }
+
+
+def _language(about: Mapping[str, Any]) -> nn.Module:
+    given = {key: value for key, value in about["language"].items() if key not in _NOT_SIZES}
+    if "vocab_size" not in given:
+        raise ConfigError("config.json: language has no 'vocab_size'")
+    is_mistral = "sliding_window" in given or str(about.get("tokenizer_type", "")).startswith("Zephyr")
+    given.setdefault("model_type", "mistral" if is_mistral else "llama")
+    given.setdefault("tie_word_embeddings", False)  # published models are untied, whatever the top level says
+    return load_language(LanguageSettings(config=given), vocabulary=given["vocab_size"])
+
+
+def _sizes(about: Mapping[str, Any], shapes: Shapes) -> tuple[PerceiverSettings | None, CrossAttentionSettings]:
+    """Return the sizes of resampler and blocks: as the config says, else as the weights are, else as published."""
+    gates = _shapes(shapes, r"gated_cross_attn_layer\w*\.(\d+\.)?attn_gate$")
+    gate = gates.most_common(1)[0][0] if gates else (1,)
+    looks_hd = gate != (1,) and not any(name.startswith(PERCEIVER) for name in shapes)
+    layout = about.get("layout", "hd" if looks_hd else "infimm")
+    if layout not in ("infimm", "hd"):
+        raise ConfigError(f"config.json: layout '{layout}', expected 'infimm' or 'hd'")
+    is_hd = layout == "hd"
+    blocks: dict[str, Any] = {"heads": 12, "ff_multiple": 1, "gate": "channel"} if is_hd else {}
+    own = dict(about.get("cross_attention") or {})
+    found = _block_sizes(shapes, own, r"gated_cross_attn_layer\w*\.(\d+\.)?", "attn", "ff")
+    if gates:
+        found["gate"] = "scalar" if gate == (1,) else "channel"
+    blocks |= found | own | {"every": about["cross_attn_every_n_layers"]}
+    settings = CrossAttentionSettings(**blocks)
+    if "perceiver" in about:
+        if about["perceiver"] is None:
+            return None, settings
+    elif is_hd:
+        return None, settings
+    own = dict(about.get("perceiver") or {})
+    sizes = _block_sizes(shapes, own, r"perceiver\.layers\.\d+\.", "0", "1")
+    numbers = [int(match[1]) for name in shapes if (match := re.match(r"model\.perceiver\.layers\.(\d+)\.", name))]
+    if numbers:
+        sizes["layers"] = max(numbers) + 1
+    if len(latents := shapes.get(f"{PERCEIVER}latents", ())) == 2:
+        sizes["latents"] = latents[0]
+    perceiver = PerceiverSettings(**(sizes | own))
+    if perceiver != PerceiverSettings(**own):
+        log.warning("perceiver=%s not the published sizes: read from the weights", perceiver)
+    return perceiver, settings
+
+
+def _block_sizes(shapes: Shapes, own: Mapping[str, Any], start: str, attention: str, ff: str) -> dict[str, Any]:
+    """Return heads and feed-forward multiple as most weights of a kind have them; {} without weights.
+
+    What does not fit them is found when the weights are checked one by one.
+    """
+    inner: Counter[int] = Counter()
+    for name, axis, times in (("to_q", 0, 1), ("to_kv", 0, 2), ("to_out", 1, 1)):
+        for shape, count in _shapes(shapes, rf"{start}{attention}\.{name}\.weight$").items():
+            inner[shape[axis] // times if len(shape) == 2 else 0] += count
+    multiples: Counter[int] = Counter()
+    for name, wide, narrow in (("1", 0, 1), ("3", 1, 0)):
+        for shape, count in _shapes(shapes, rf"{start}{ff}\.{name}\.weight$").items():
+            multiples[shape[wide] // max(shape[narrow], 1) if len(shape) == 2 else 0] += count
+    sizes: dict[str, Any] = {}
+    if inner and (most := inner.most_common(1)[0][0]):
+        width = own.get("head_width") or (most // own["heads"] if own.get("heads") else 64)
+        if width and most % width == 0:
+            sizes |= {"heads": most // width, "head_width": width}
+    if multiples and (most := multiples.most_common(1)[0][0]):
+        sizes["ff_multiple"] = most
+    return sizes
+
+
+def _shapes(shapes: Shapes, pattern: str) -> Counter[tuple[int, ...]]:
+    """Count the shapes of the weights whose name ends as `pattern`."""
+    return Counter(shape for name, shape in shapes.items() if re.search(pattern, name))
+
+
+@contextlib.contextmanager
+def parameters_on_meta() -> Iterator[None]:
+    """Within it, parameters of new modules take no memory, while buffers are computed as always.
+
+    For a model whose weights are read next: `torch.device("meta")` would lose the buffers, which no file holds. It
+    holds for all threads: build no other module meanwhile.
+    """
+    module_class: Any = nn.Module
+    register = module_class.register_parameter
+
+    def register_empty(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        if parameter is not None:
+            parameter = nn.Parameter(parameter.detach().to("meta"), requires_grad=parameter.requires_grad)
+        register(module, name, parameter)
+
+    module_class.register_parameter = register_empty
     try:
-        model.load_state_dict(named)
-    except RuntimeError as error:
-        raise ConfigError(f"{folder}: {' '.join(str(error).split())[:300]}") from None
-    return model.eval()
+        yield
+    finally:
+        module_class.register_parameter = register
 
 
-def _build(about: dict[str, Any]) -> InfiMM:
-    visual, language = about["visual"], about["language"]
-    lm = load_language(
-        LanguageSettings(config={"model_type": "mistral", **language, "tie_word_embeddings": False}),
-        vocabulary=language["vocab_size"],
-    )
-    settings = CrossAttentionSettings(every=about["cross_attn_every_n_layers"])
-    perceiver = PerceiverResampler(visual["width"])
-    return InfiMM(_eva(visual), perceiver, lm, settings, media_width=visual["width"])
+def _names(model: nn.Module) -> dict[str, str]:
+    """Return published name -> our name of every weight of a model that a file holds."""
+    parts = cast(Any, model)
+    root, visual = stack_of(parts.language).root, visual_of(parts.vision) or {}
+    has_swiglu = bool(visual.get("naiveswiglu"))
+    names = {published_name(name, root=root, has_swiglu=has_swiglu): name for name in model.state_dict()}
+    if parts.language.config.tie_word_embeddings:
+        names.pop(_HEAD, None)
+    return names
 
 
-def _eva(visual: dict[str, Any]) -> VisionTower:
-    declare_torchvision_ops()
-    from timm.models.eva import Eva  # heavy: only for the published layout
+def fill(
+    model: nn.Module, weights: Mapping[str, Tensor], where: str, *, dtype: torch.dtype | None, device: str
+) -> None:
+    """Put published weights into a model of the same sizes; raises ConfigError when they do not fit one by one."""
+    root = stack_of(cast(Any, model).language).root
+    found: dict[str, Tensor] = {}
+    for name, tensor in weights.items():
+        first = first_name(name, root=root)
+        if first in found and not _is_same(found[first], tensor):
+            raise ConfigError(f"{where}: '{name}' differs from the same weight under its other name")
+        found.setdefault(first, tensor)
+    buffers = {name: found.pop(name) for name in list(found) if BUFFERS.search(name)}
+    head = found.get(_HEAD)
+    if head is not None and cast(Any, model).language.config.tie_word_embeddings:
+        if not any(_is_same(head, found[name]) for name in found if name.endswith(_EMBEDDINGS)):
+            raise ConfigError(f"{where}: '{_HEAD}' differs from the embeddings, but config.json says they are one")
+        del found[_HEAD]
+    names, own = _names(model), model.state_dict()
+    _check(found, {name: tuple(own[ours].shape) for name, ours in names.items()}, where)
+    _check_buffers(model, buffers, where)
+    dtype = dtype or _most_common_dtype(found)
+    loaded = {ours: found[name].to(device, dtype) for name, ours in names.items()}
+    model.load_state_dict(loaded, strict=False, assign=True)  # strict but for a tied head: checked above
+    cast(Any, model).language.tie_weights()
+    model.to(device)
 
-    trunk = Eva(
-        img_size=visual["image_size"],
-        patch_size=visual["patch_size"],
-        embed_dim=visual["width"],
-        depth=visual["layers"],
-        num_heads=visual["width"] // visual["head_width"],
-        mlp_ratio=visual["mlp_ratio"],
-        qkv_fused=False,
-        swiglu_mlp=visual["naiveswiglu"],
-        scale_mlp=visual["subln"],
-        scale_attn_inner=visual["subln"],
-        use_rot_pos_emb=visual["rope"],
-        ref_feat_shape=(visual["pt_hw_seq_len"], visual["pt_hw_seq_len"]) if visual["intp_freq"] else None,
-        num_classes=visual["embed_dim"],
-        global_pool="token",
-    )
-    side, width = visual["image_size"], visual["width"]
-    return VisionTower(EvaTokens(trunk), image_side=side, width=width, mean=CLIP_MEAN, std=CLIP_STD)
+
+def _is_same(one: Tensor, other: Tensor) -> bool:
+    """Say so without reading them where both are one place of a file."""
+    return one.shape == other.shape and (one.data_ptr() == other.data_ptr() or torch.equal(one, other))
 
 
-def _eva_names(model: InfiMM, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    from timm.models.eva import checkpoint_filter_fn  # heavy: only for the published layout
+def _most_common_dtype(weights: Mapping[str, Tensor]) -> torch.dtype:
+    sizes: Counter[torch.dtype] = Counter()
+    for tensor in weights.values():
+        sizes[tensor.dtype] += tensor.numel()
+    return sizes.most_common(1)[0][0]
 
-    tower: Any = model.vision
-    converted: dict[str, Tensor] = checkpoint_filter_fn(weights, tower.encoder.trunk)
-    return converted
+
+def _check(found: Mapping[str, Tensor], expected: Shapes, where: str) -> None:
+    """Raise ConfigError saying which weights are missing, extra or of another shape; the first few of each by name."""
+    missing = [f"'{name}'" for name in sorted(expected.keys() - found.keys())]
+    extra = [f"'{name}'" for name in sorted(found.keys() - expected.keys())]
+    other = [
+        f"'{name}' {list(found[name].shape)} instead of {list(expected[name])}"
+        for name in sorted(expected.keys() & found.keys())
+        if tuple(found[name].shape) != expected[name]
+    ]
+    problems = [
+        f"{len(names)} {kind}: {', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''}"
+        for kind, names in (("missing", missing), ("extra", extra), ("of another shape", other))
+        if names
+    ]
+    if problems:
+        raise ConfigError(f"{where}: weights do not fit config.json: {'; '.join(problems)}")
+
+
+def _check_buffers(model: nn.Module, buffers: Mapping[str, Tensor], where: str) -> None:
+    """Compare stored rotary constants with those the model computes from its config."""
+    parts = cast(Any, model)
+    for name, stored in buffers.items():
+        if name.startswith(LANGUAGE):
+            own = getattr(parts.language, stack_of(parts.language).root).rotary_emb.inv_freq
+        else:
+            own = rotary_of(parts.vision, name.rpartition("_")[2])
+        if own is None or own.shape != stored.shape:
+            shape = "none" if own is None else list(own.shape)
+            raise ConfigError(f"{where}: '{name}' {list(stored.shape)}, by config.json it is {shape}")
+        if not torch.allclose(own.float(), stored.float(), rtol=_BUFFER_TOLERANCE, atol=_BUFFER_TOLERANCE):
+            raise ConfigError(f"{where}: '{name}' differs from what config.json gives; check its rotary settings")
+
+
+def config_of(model: nn.Module) -> dict[str, Any]:
+    """Return the published config.json of a model; raises ConfigError when its vision tower has none."""
+    parts = cast(Any, model)
+    visual = visual_of(parts.vision) if isinstance(parts.vision, VisionTower) else None
+    if visual is None:
+        raise ConfigError(f"vision {type(parts.vision).__name__}: no published config describes it")
+    settings, perceiver = parts.settings, parts.perceiver
+    own = ("heads", "head_width", "ff_multiple", "gate", "semantics")
+    return {
+        "model_type": "infimm",
+        **(parts.about or {}),
+        "visual": visual,
+        "language": parts.language.config.to_diff_dict() | {"vocab_size": parts.language.config.vocab_size},
+        "cross_attn_every_n_layers": settings.every,
+        "cross_attention": {name: getattr(settings, name) for name in own},
+        "perceiver": None if perceiver is None else perceiver.sizes,
+    }
+
+
+def save_folder(model: nn.Module, folder: str, about: Mapping[str, Any], *, max_shard_bytes: int) -> None:
+    """Write a model's config.json (last) and its weights under their published names, each once."""
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    own = model.state_dict()
+    weights = {name: own[ours] for name, ours in _names(model).items()}
+    write_weights(place, weights, max_shard_bytes=max_shard_bytes)
+    write_json(place / "config.json", about)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infimm_data.errors import ConfigError
+from infimm_data.errors import ConfigError, did_you_mean
 from infimm_data.files import resolve
 from infimm_data.stream.tokens import Vocabulary
 from infimm_data.torchvision_ops import declare_torchvision_ops
@@ -28,6 +29,14 @@ class Tokenizer:
         """Return the text of token ids, without special tokens."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))
 
+    def ids_of(self, tokens: Sequence[str]) -> tuple[int, ...]:
+        """Return the ids of tokens as they stand in the vocabulary; raises ValueError for one that is not there."""
+        known = self.tokenizer.get_vocab()
+        unknown = [token for token in tokens if token not in known]
+        if unknown:
+            raise ValueError(f"'{unknown[0]}' is no token of the vocabulary.{did_you_mean(unknown[0], known)}")
+        return tuple(known[token] for token in tokens)
+
     def save(self, folder: str) -> None:
         """Write the files that `load_tokenizer` reads."""
         self.tokenizer.backend_tokenizer.encode_special_tokens = False
@@ -43,13 +52,14 @@ def load_tokenizer(path: str) -> Tokenizer:
     end token stands in; padding is known by its document id, never by its token (INFIMM.md 1.9, 10).
     """
     declare_torchvision_ops()
-    from transformers import AutoTokenizer  # heavy: only where a tokenizer is needed
+    from transformers import AutoTokenizer, PreTrainedConfig  # heavy: only where a tokenizer is needed
 
     folder = resolve(path)
     if not os.path.isdir(folder):
         raise ConfigError(f"{path}: no such folder; expected a tokenizer (tokenizer.json, tokenizer_config.json)")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        # A config of its own, as the one in a published folder is InfiMM's, of which transformers would warn.
+        tokenizer = AutoTokenizer.from_pretrained(folder, config=PreTrainedConfig(), local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"{path}: not a tokenizer that transformers reads ({reason})") from None

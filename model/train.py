@@ -31,6 +31,7 @@ from model.checkpoint import (
 from model.config import TrainConfig
 from model.infimm import InfiMM, Output, build_model, vision_of
 from model.optimizer import build_optimizer, learning_rate
+from model.semantics import as_seen
 from model.tokenizer import Tokenizer, load_tokenizer
 from model.train_log import StepFacts, TrainLog
 
@@ -175,7 +176,8 @@ def _step(run: _Run, step: int) -> StepFacts:
 
 
 def _forward(run: _Run, batch: Batch) -> Output:
-    batch = batch.to(run.device)
+    seen = run.config.model.cross_attention.semantics
+    batch = as_seen(batch, run.tokenizer.vocabulary, seen, seed=run.config.stream.seed).to(run.device)
     is_mixed = run.config.precision == "bf16"
     with torch.autocast(run.device.type, torch.bfloat16) if is_mixed else contextlib.nullcontext():
         output: Output = run.model(

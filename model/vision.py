@@ -6,8 +6,10 @@ As InfiMM takes them (INFIMM.md 1.2): all tokens after the last block, without t
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -20,6 +22,8 @@ from infimm_data.torchvision_ops import declare_torchvision_ops
 from model.config import VisionSettings
 
 log = logging.getLogger(__name__)
+
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # INFIMM.md 2.1
 
 
 class ClipTokens(nn.Module):
@@ -46,19 +50,27 @@ class ClipTokens(nn.Module):
 class VisionTower(nn.Module):
     """Normalises pixels and runs a frozen encoder on them.
 
-    image_side: H and W of its input in pixels; width: V of its tokens.
+    image_side: H and W of its input in pixels; width: V of its tokens; about: what `model.published` can build it from
+    again, None for a tower of one's own.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, encoder: nn.Module, *, image_side: int, width: int, mean: Sequence[float], std: Sequence[float]
+        self,
+        encoder: nn.Module,
+        *,
+        image_side: int,
+        width: int,
+        mean: Sequence[float] = CLIP_MEAN,
+        std: Sequence[float] = CLIP_STD,
+        about: Mapping[str, Any] | None = None,
     ) -> None:
         """encoder: [N, 3, H, W] floats -> [N, P, V]; mean, std: of channels scaled to 0..1."""
         super().__init__()
         self.encoder = encoder.eval().requires_grad_(False)
-        self.image_side, self.width = image_side, width
+        self.image_side, self.width, self.about = image_side, width, about
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
@@ -69,10 +81,10 @@ class VisionTower(nn.Module):
 
     @torch.no_grad()
     def forward(self, images_NCHW: Shaped[Tensor, "N C H W"]) -> Float[Tensor, "N P V"]:
-        """Return the tokens of each image: uint8 is scaled and normalised, floats are taken as they are."""
+        """Return the tokens of each image: uint8 is scaled and normalised, floats are taken as normalised."""
         if images_NCHW.dtype == torch.uint8:
-            images_NCHW = (images_NCHW.to(self.mean.dtype) / 255 - self.mean) / self.std
-        return cast(Tensor, self.encoder(images_NCHW))
+            images_NCHW = (images_NCHW.float() / 255 - self.mean) / self.std
+        return cast(Tensor, self.encoder(images_NCHW.to(next(self.encoder.parameters()).dtype)))
 
     def fingerprint(self) -> str:
         """Return 16 hex digits over the weights: a checkpoint without the tower names which one it needs."""
@@ -95,14 +107,46 @@ def load_vision(settings: VisionSettings) -> VisionTower:
         log.warning("vision=%s has random weights: set model.vision.pretrained", name)
     try:
         model = open_clip.create_model(
-            name, pretrained=settings.pretrained and resolve(settings.pretrained), pretrained_image=False
+            name,
+            pretrained=settings.pretrained and resolve(settings.pretrained),
+            pretrained_image=False,
+            device=torch.get_default_device(),  # so that a tower can be built on "meta", without memory
         )
     except (OSError, RuntimeError, ValueError) as error:
         raise ConfigError(f"vision tower '{settings.name}': {str(error).splitlines()[0]}") from None
-    height, width = model.visual.image_size
-    if height != width:
-        raise ConfigError(f"vision tower '{settings.name}': {height} x {width} pixels, expected a square input")
-    encoder, normal = ClipTokens(model.visual), open_clip.get_model_preprocess_cfg(model)
-    with torch.no_grad():
-        num_channels = encoder(torch.zeros(1, 3, height, width)).shape[-1]
-    return VisionTower(encoder, image_side=height, width=num_channels, mean=normal["mean"], std=normal["std"])
+    normal = open_clip.get_model_preprocess_cfg(model)
+    sizes = _sizes(name)
+    about = {"open_clip": sizes} if sizes else None
+    return tower_of(model.visual, settings.name, mean=normal["mean"], std=normal["std"], about=about)
+
+
+def tower_of(
+    visual: nn.Module,
+    name: str,
+    *,
+    mean: Sequence[float] = CLIP_MEAN,
+    std: Sequence[float] = CLIP_STD,
+    about: Mapping[str, Any] | None = None,
+) -> VisionTower:
+    """Return the tower around `visual` of an open_clip model; raises ConfigError, with `name`, when it is no ViT."""
+    found = cast(Any, visual)
+    width = getattr(getattr(found, "trunk", None), "num_features", None)  # a timm trunk, else open_clip's own
+    if width is None and not hasattr(found, "transformer"):
+        raise ConfigError(f"vision tower '{name}': {type(visual).__name__}, expected a vision transformer")
+    height, side = found.image_size
+    if height != side:
+        raise ConfigError(f"vision tower '{name}': {height} x {side} pixels, expected a square input")
+    width = found.transformer.width if width is None else width
+    return VisionTower(ClipTokens(visual), image_side=side, width=width, mean=mean, std=std, about=about)
+
+
+def _sizes(name: str) -> dict[str, Any] | None:
+    """Return the sizes of an open_clip model by its name, as open_clip's own config files hold them."""
+    import open_clip  # heavy: only where a tower is needed
+
+    if not name.startswith(LOCAL_DIR_PREFIX):
+        found: dict[str, Any] | None = open_clip.get_model_config(name)
+        return found
+    file = Path(name.removeprefix(LOCAL_DIR_PREFIX)) / "open_clip_config.json"
+    sizes: dict[str, Any] = json.loads(file.read_text())["model_cfg"]
+    return sizes

@@ -19,18 +19,17 @@ from infimm_data.errors import ConfigError, InfiMMError
 from infimm_data.files import sha256_of
 from infimm_data.progress import Track
 from infimm_data.stream.images import to_pixels
-from model.beam_search import Beams, beam_search
-from model.checkpoint import checkpoints, load_model
+from model.checkpoint import checkpoints
 from model.evaluation.cells import Cell
 from model.evaluation.pictures import open_picture
 from model.evaluation.postprocess import to_answer
 from model.evaluation.prompts import Piece, to_prompt, to_text
 from model.evaluation.recipe import EvalRecipe
 from model.evaluation.tasks.contract import Picture
+from model.export import load_speaker
 from model.generate import Sampling, generate
 from model.infimm import InfiMM, vision_of
-from model.published import load_published
-from model.tokenizer import Tokenizer, load_tokenizer
+from model.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +60,10 @@ class Answerer:
         self._check_length(max(len(prompt.ids) for prompt in read) + recipe.max_new_tokens)
         is_mixed = recipe.precision == "bf16"
         with torch.autocast(self.model.device.type, torch.bfloat16) if is_mixed else contextlib.nullcontext():
-            if recipe.beams == 1:
-                tokens = generate(self.model, read, vocabulary, Sampling(max_new_tokens=recipe.max_new_tokens))
-            else:
-                beams = Beams(
-                    num=recipe.beams, length_penalty=recipe.length_penalty, max_new_tokens=recipe.max_new_tokens
-                )
-                tokens = beam_search(self.model, read, vocabulary, beams)
+            sampling = Sampling(
+                max_new_tokens=recipe.max_new_tokens, beams=recipe.beams, length_penalty=recipe.length_penalty
+            )
+            tokens = generate(self.model, read, vocabulary, sampling)
         said = [self.tokenizer.decode(own) for own in tokens]
         return [
             Answer(to_text(pieces), text, to_answer(text, recipe)) for pieces, text in zip(prompts, said, strict=True)
@@ -85,14 +81,8 @@ class Answerer:
 
 def load_answerer(checkpoint: str, device: str) -> Answerer:
     """Return the model of a checkpoint, ours or in the published layout; raises ConfigError when there is none."""
-    if _is_published(Path(checkpoint)):
-        model, tokenizer = load_published(checkpoint), load_tokenizer(checkpoint)
-        rows = cast(Any, model.language).get_input_embeddings().num_embeddings
-        if rows < tokenizer.size:
-            raise ConfigError(f"{checkpoint}: {rows} embeddings, but a tokenizer of {tokenizer.size} tokens")
-        return Answerer(model.to(device).eval(), tokenizer)
-    loaded = load_model(checkpoint, device=device)
-    return Answerer(loaded.model, loaded.tokenizer)
+    speaker = load_speaker(checkpoint, device=device, dtype=torch.float32)
+    return Answerer(speaker.model.eval(), speaker.tokenizer)
 
 
 def checkpoint_identity(checkpoint: str) -> str:
@@ -103,17 +93,10 @@ def checkpoint_identity(checkpoint: str) -> str:
         if not finished:
             raise ConfigError(f"--checkpoint {checkpoint}: no checkpoint; expected a folder step-* or a run's --out")
         folder = finished[-1]
-    weights = sorted(folder.glob("*.safetensors"))
+    weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])
     if not weights:
-        raise ConfigError(f"--checkpoint {folder}: no .safetensors weights in this folder")
+        raise ConfigError(f"--checkpoint {folder}: no .safetensors or .bin weights in this folder")
     return " ".join(sha256_of(str(file))[:16] for file in weights)
-
-
-def _is_published(folder: Path) -> bool:
-    try:
-        return "visual" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""Commands that train a model on shards and let it speak: train, generate."""
+"""Commands that train a model on shards, let it speak and hand it on: train, generate, publish."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from typing import Any, get_args
 
 from PIL import Image
@@ -29,18 +30,39 @@ def add_commands(commands: Any) -> None:
     train.add_argument("--restart", action="store_true", help="start anew even if --out holds a checkpoint")
     train.set_defaults(run=run_training)
 
-    text = "continue a prompt of texts and pictures with a trained model"
+    text = "continue prompts of texts and pictures with a trained model"
     generate = commands.add_parser("generate", help=text, description=text[0].upper() + text[1:] + ".")
-    generate.add_argument("checkpoint", help="folder of a training run, or of one of its checkpoints")
+    generate.add_argument("model", help="folder of a training run, of a checkpoint, or of a published model")
     generate.add_argument("--image", action="append", default=[], metavar="FILE", help="picture; may be repeated")
     generate.add_argument("--prompt", default="", help="text after the pictures (default: none)")
     generate.add_argument(
-        "--template", choices=get_args(TemplateName), help="how the prompt is written (default: as in training)"
+        "--template",
+        choices=get_args(TemplateName),
+        help="how the prompt is written (default: as in training, or plain)",
     )
+    text = 'many prompts: a JSON object a line, {"images": [FILE, ...], "prompt": TEXT}; answers with a JSON line each'
+    generate.add_argument("--batch", metavar="FILE", help=text)
+    generate.add_argument("--batch-size", type=int, default=16, help="prompts at a time of --batch (default 16)")
     generate.add_argument("--max-tokens", type=int, default=40, help="new tokens at most (default 40)")
+    generate.add_argument("--min-tokens", type=int, default=0, help="new tokens at least (default 0)")
+    generate.add_argument("--beams", type=int, default=1, help="sequences that grow side by side (default 1: none)")
+    generate.add_argument("--length-penalty", type=float, default=1.0, help="of beams, 0: none (default 1)")
     generate.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token (default)")
+    generate.add_argument(
+        "--top-p", type=float, default=1.0, help="draw from the likeliest tokens of this sum (default 1)"
+    )
     generate.add_argument("--seed", type=int, default=0, help="for a temperature above 0 (default 0)")
+    text = "token that ends a text; may be repeated (default: the end of the text and of a chunk)"
+    generate.add_argument("--stop", action="append", metavar="TOKEN", help=text)
+    choices = ("auto", "cpu", "cuda")
+    generate.add_argument("--device", choices=choices, default="auto", help="cpu, cuda, or auto (default)")
     generate.set_defaults(run=run_generate)
+
+    text = "write a trained model in the published layout, with its tokenizer"
+    publish = commands.add_parser("publish", help=text, description=text[0].upper() + text[1:] + ".")
+    publish.add_argument("model", help="folder of a training run, or of one of its checkpoints")
+    publish.add_argument("--out", required=True, help="folder for config.json, model.safetensors and the tokenizer")
+    publish.set_defaults(run=run_publish)
 
 
 def run_training(arguments: argparse.Namespace, console: Console) -> bool:
@@ -61,20 +83,72 @@ def run_training(arguments: argparse.Namespace, console: Console) -> bool:
 
 
 def run_generate(arguments: argparse.Namespace, console: Console) -> bool:
-    """Print what the model says after the pictures and the prompt."""
-    from model.checkpoint import load_model
+    """Print what the model says after the pictures and the prompt, or after each line of a batch."""
+    import torch
+
+    from model.export import load_speaker
     from model.generate import Sampling, generate, prompt_of
     from model.infimm import vision_of
 
-    pictures = [_picture(path) for path in arguments.image]
-    loaded = load_model(arguments.checkpoint)
-    vocabulary = loaded.tokenizer.vocabulary
-    side, template = vision_of(loaded.model).image_side, arguments.template or loaded.config.stream.template
-    prompt = prompt_of(pictures, vocabulary, side=side, text=arguments.prompt, template=template)
-    sampling = Sampling(max_new_tokens=arguments.max_tokens, temperature=arguments.temperature, seed=arguments.seed)
-    (tokens,) = generate(loaded.model, [prompt], vocabulary, sampling)
-    say(console, loaded.tokenizer.decode(tokens))
+    if arguments.batch and (arguments.image or arguments.prompt):
+        raise ConfigError("--batch: its lines hold pictures and prompts; leave out --image and --prompt")
+    if arguments.batch_size < 1:
+        raise ConfigError(f"--batch-size {arguments.batch_size}: expected at least 1")
+    lines = _lines(arguments.batch) if arguments.batch else [(arguments.image, arguments.prompt)]
+    is_there = torch.cuda.is_available()
+    if arguments.device == "cuda" and not is_there:
+        raise ConfigError("--device cuda: there is no CUDA device here; use cpu or auto")
+    device = ("cuda" if is_there else "cpu") if arguments.device == "auto" else arguments.device
+    speaker = load_speaker(arguments.model, device=device)
+    tokenizer, vocabulary = speaker.tokenizer, speaker.tokenizer.vocabulary
+    try:
+        sampling = Sampling(
+            max_new_tokens=arguments.max_tokens, min_new_tokens=arguments.min_tokens, beams=arguments.beams,
+            length_penalty=arguments.length_penalty, temperature=arguments.temperature, top_p=arguments.top_p,
+            seed=arguments.seed, stop=None if arguments.stop is None else tokenizer.ids_of(arguments.stop),
+        )  # fmt: skip
+    except ValueError as error:
+        raise ConfigError(f"generate: {error}") from None
+    side, template = vision_of(speaker.model).image_side, arguments.template or speaker.template
+    for start in range(0, len(lines), arguments.batch_size):
+        some = lines[start : start + arguments.batch_size]
+        prompts = [
+            prompt_of([_picture(file) for file in files], vocabulary, side=side, text=text, template=template)
+            for files, text in some
+        ]
+        for (files, text), ids in zip(some, generate(speaker.model, prompts, vocabulary, sampling), strict=True):
+            answer = tokenizer.decode(ids)
+            line = {"images": files, "prompt": text, "answer": answer}
+            say(console, json.dumps(line, ensure_ascii=False) if arguments.batch else answer)
     return True
+
+
+def run_publish(arguments: argparse.Namespace, console: Console) -> bool:
+    """Write a run's model where others can load it."""
+    from model.export import export
+
+    step = export(arguments.model, arguments.out)
+    say(console, f"{arguments.out}: the model of step {step}")
+    return True
+
+
+def _lines(path: str) -> list[tuple[list[str], str]]:
+    """Return pictures and prompt of each line; raises ConfigError for a line that is none."""
+    try:
+        rows = read_bytes(path).decode().splitlines()
+    except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError):
+        raise ConfigError(f"--batch {path}: no such file of UTF-8 text") from None
+    found = []
+    for number, row in enumerate(rows, 1):
+        try:
+            line = json.loads(row)
+            images, prompt = line.get("images", []), line.get("prompt", "")
+        except (ValueError, AttributeError):
+            images = prompt = None
+        if not isinstance(prompt, str) or not isinstance(images, list) or not all(isinstance(i, str) for i in images):
+            raise ConfigError(f'--batch {path}, line {number}: expected {{"images": [FILE, ...], "prompt": TEXT}}')
+        found.append((images, prompt))
+    return found
 
 
 def _picture(path: str) -> Image.Image:

@@ -9,7 +9,15 @@ import torch
 
 # Before the first import of these modules, or their signatures stay unchecked.
 HOOK = jaxtyping.install_import_hook(
-    ["model.perceiver", "model.media", "model.cross_attention", "model.language", "model.vision", "model.infimm"],
+    [
+        "model.perceiver",
+        "model.media",
+        "model.cross_attention",
+        "model.semantics",
+        "model.language",
+        "model.vision",
+        "model.infimm",
+    ],
     "beartype.beartype",
 )
 
@@ -36,7 +44,7 @@ class Patches(torch.nn.Module):
         return self.project(images).flatten(2).transpose(1, 2)
 
 
-def tiny_model(*, gate: float = 0.7, every: int = 2, backend: str = "runs", model_type: str = "mistral", **language):
+def tiny_model(*, gate: float = 0.7, model_type: str = "mistral", blocks: dict | None = None, **language):
     from model.config import CrossAttentionSettings, LanguageSettings
     from model.infimm import InfiMM
     from model.language import load_language
@@ -46,12 +54,14 @@ def tiny_model(*, gate: float = 0.7, every: int = 2, backend: str = "runs", mode
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 4, "num_attention_heads": 4}
     sizes |= {"num_key_value_heads": 2, "max_position_embeddings": 128, "initializer_range": 0.2}
+    if model_type == "gpt_neox":
+        sizes["rotary_pct"] = 0.5
     config = {"model_type": model_type, **sizes, "pad_token_id": None, **language}
     lm = load_language(LanguageSettings(config=config), vocabulary=50)
     vision = VisionTower(Patches(24), image_side=SIDE, width=24, mean=[0.5] * 3, std=[0.25] * 3)
     perceiver = PerceiverResampler(24, layers=2, latents=3, heads=2, head_width=8, ff_multiple=2)
-    blocks = CrossAttentionSettings(every=every, heads=2, head_width=8, ff_multiple=2, gate_start=gate, backend=backend)
-    return InfiMM(vision, perceiver, lm, blocks, media_width=24).eval()
+    chosen = {"every": 2, "heads": 2, "head_width": 8, "ff_multiple": 2, "gate_start": gate} | (blocks or {})
+    return InfiMM(vision, perceiver, lm, CrossAttentionSettings(**chosen), media_width=24).eval()
 
 
 def rows(*documents: list[tuple[list[int], list[int]]], length: int = 24):

@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 
+from model.generate import Prompt, Sampling, generate
 from tests.model.conftest import tiny_model
 from tests.model.test_generate import EOC, EOS, IMAGE, VOCABULARY, prompts
 
@@ -16,9 +17,6 @@ def model():
 
 @pytest.mark.parametrize(("num", "penalty"), [(3, 0.0), (4, 1.0), (2, -1.0)])
 def test_for_text_alone_it_finds_what_transformers_finds(model, num, penalty):
-    from model.beam_search import Beams, beam_search
-    from model.generate import Prompt
-
     model.language.generation_config.pad_token_id = 2
     for ids in ((5, 11, 12), (5, 30), (5, 3, 3, 20, 7)):
         expected = model.language.generate(
@@ -26,31 +24,23 @@ def test_for_text_alone_it_finds_what_transformers_finds(model, num, penalty):
             eos_token_id=[EOS, EOC], early_stopping=False, bad_words_ids=[[IMAGE], [5]],
         )[0, len(ids) :].tolist()  # fmt: skip
         expected = list(itertools.takewhile(lambda token: token not in (EOS, EOC), expected))
-        found = beam_search(model, [Prompt(ids)], VOCABULARY, Beams(num=num, length_penalty=penalty, max_new_tokens=7))
+        found = generate(
+            model, [Prompt(ids)], VOCABULARY, Sampling(beams=num, length_penalty=penalty, max_new_tokens=7)
+        )
         assert found == [expected]
 
 
-def test_one_beam_is_greedy(model):
-    from model.beam_search import Beams, beam_search
-    from model.generate import Sampling, generate
-
-    greedy = generate(model, prompts(), VOCABULARY, Sampling(max_new_tokens=8))
-    assert beam_search(model, prompts(), VOCABULARY, Beams(num=1, max_new_tokens=8)) == greedy
-
-
 def test_a_batch_gives_what_each_prompt_gives_alone(model):
-    from model.beam_search import Beams, beam_search
 
-    beams = Beams(num=3, max_new_tokens=6)
-    alone = [beam_search(model, [prompt], VOCABULARY, beams)[0] for prompt in prompts()]
-    assert beam_search(model, prompts(), VOCABULARY, beams) == alone
+    beams = Sampling(beams=3, max_new_tokens=6)
+    alone = [generate(model, [prompt], VOCABULARY, beams)[0] for prompt in prompts()]
+    assert generate(model, prompts(), VOCABULARY, beams) == alone
 
 
 def test_wide_beams_find_the_likeliest_of_all_continuations_with_pictures(model):
-    from model.beam_search import Beams, beam_search
 
     prompt = prompts()[0]
-    found = beam_search(model, [prompt], VOCABULARY, Beams(num=47, max_new_tokens=2))[0]
+    found = generate(model, [prompt], VOCABULARY, Sampling(beams=47, max_new_tokens=2))[0]
     first = log_probabilities(model, prompt, ())
     second = {
         token: log_probabilities(model, prompt, (token,)) for token in range(50) if token not in (IMAGE, 5, EOS, EOC)

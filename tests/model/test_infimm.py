@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from infimm_data.errors import ConfigError
 from tests.model.conftest import pictures, rows, tiny_model
 
 WITH_IMAGES = ([5, 40, 7, 8, 9, 40, 11, 12], [-1, 0, 0, 0, 0, 1, 1, 1])
@@ -89,9 +90,9 @@ def test_an_image_changes_what_follows_it_and_nothing_before(model):
 
 
 def test_a_block_stands_before_every_nth_layer():
-    assert list(tiny_model(every=2).cross_attention) == ["1", "3"]
-    assert list(tiny_model(every=4).cross_attention) == ["3"]
-    assert list(tiny_model(every=1).cross_attention) == ["0", "1", "2", "3"]
+    assert list(tiny_model().cross_attention) == ["1", "3"]
+    assert list(tiny_model(blocks={"every": 4}).cross_attention) == ["3"]
+    assert list(tiny_model(blocks={"every": 1}).cross_attention) == ["0", "1", "2", "3"]
 
 
 def test_the_loss_is_the_mean_over_targets_shifted_by_one(model):
@@ -116,10 +117,47 @@ def test_a_sliding_window_hides_what_is_too_far():
     assert moved.tolist() == [True, True, False, False, False]
 
 
-@pytest.mark.parametrize("model_type", ["llama", "mistral", "qwen2"])
-def test_other_language_models_of_the_kind_run(model_type):
-    fields = rows([WITH_IMAGES, TEXT_ONLY])
-    assert logits_of(tiny_model(model_type=model_type), fields, pictures(2)).shape == (1, 24, 50)
+@pytest.mark.parametrize("model_type", ["llama", "mistral", "qwen2", "qwen3", "gpt_neox"])
+def test_every_listed_language_model_run_layer_by_layer_is_its_own_forward(model_type):
+    from model.language import STACKS
+
+    assert set(STACKS) == {"llama", "mistral", "qwen2", "qwen3", "gpt_neox"}
+    closed = tiny_model(gate=0.0, model_type=model_type)
+    fields = rows([WITH_IMAGES], length=8)
+    plain = closed.language(input_ids=fields["input_ids"]).logits.detach()
+    torch.testing.assert_close(logits_of(closed, fields, pictures(2)), plain, atol=1e-5, rtol=1e-5)
+
+
+def test_an_architecture_that_is_not_listed_is_refused():
+    with pytest.raises(ConfigError, match="type 'gemma': expected one of mistral, llama"):
+        tiny_model(model_type="gemma", head_dim=8)
+
+
+def test_key_value_heads_that_do_not_divide_are_refused():
+    with pytest.raises(ConfigError, match="4 attention heads share 8 key-value heads; set num_key_value_heads"):
+        tiny_model(num_key_value_heads=8)
+
+
+def test_layers_that_differ_in_their_window_are_refused():
+    with pytest.raises(ConfigError, match="layers of full_attention and sliding_attention"):
+        tiny_model(model_type="qwen2", use_sliding_window=True, max_window_layers=2)
+
+
+def test_without_a_resampler_the_vision_tokens_are_the_latents():
+    from model.infimm import InfiMM
+
+    small = tiny_model()
+    plain = InfiMM(small.vision, None, small.language, small.settings, media_width=24).eval()
+    key, value = plain.media(pictures(2)).keys[1]
+    assert key.shape == value.shape == (2, 4, 2, 8)  # 4 patches each
+    with pytest.raises(ConfigError, match="'perceiver', but the model has none"):
+        plain.set_trainable(("perceiver",))
+
+
+def test_features_computed_before_give_the_same_as_pixels(model):
+    images = pictures(2)
+    now, cached = model.media(images), model.media_of_features(model.vision(images))
+    assert all(torch.equal(a, b) for i in now.keys for a, b in zip(now.keys[i], cached.keys[i], strict=True))
 
 
 def test_what_trains_is_chosen_by_part(model):

@@ -242,6 +242,17 @@ def test_a_checkpoint_from_before_a_setting_was_there_goes_on(data, recipe, tmp_
     assert train(recipe(steps=4), data=data, out=str(tmp_path)).steps == 4
 
 
+def test_the_semantics_of_the_recipe_is_what_the_loss_sees(data, recipe, tmp_path):
+    found = {}
+    for name in ("infimm", "flamingo"):
+        settings = recipe(steps=2, train=["perceiver"]).model_dump()
+        settings["model"]["cross_attention"]["semantics"] = name
+        run = str(tmp_path / name)
+        train(parse_settings(settings, TrainConfig, where="test"), data=data, out=run)
+        found[name] = losses(run)
+    assert found["infimm"] != found["flamingo"]
+
+
 def test_another_vision_tower_is_refused(data, recipe, tmp_path, clip_folder):
     from safetensors.torch import load_file, save_file
 

@@ -49,6 +49,58 @@ def test_a_name_that_open_clip_does_not_know_names_the_nearest():
         load_vision(VisionSettings(name="ViT-B-3"))
 
 
+@pytest.mark.parametrize(
+    ("name", "side", "width", "parameters"),
+    [
+        ("EVA02-L-14-336", 336, 1024, 304_432_832),  # INFIMM.md 1.0
+        ("EVA01-g-14", 224, 1408, 1_012_588_928),
+        ("EVA02-E-14", 224, 1792, 4_350_556_928),  # INFIMM.md 1.0
+    ],
+)
+def test_the_published_towers_are_there_by_name_and_export_their_config(name, side, width, parameters):
+    from model.published_vision import build_vision, visual_of
+
+    with torch.device("meta"):
+        tower = load_vision(VisionSettings(name=name))
+        again = build_vision(visual_of(tower))
+    assert (tower.image_side, tower.width) == (side, width)
+    assert sum(p.numel() for p in tower.parameters()) == parameters
+    sizes = {n.replace("visual.", ""): p.shape for n, p in tower.named_parameters()}
+    assert sizes == {n: p.shape for n, p in again.named_parameters()}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"qkv_fused": False, "swiglu_mlp": True, "scale_mlp": True, "scale_attn_inner": True, "use_rot_pos_emb": True,
+         "ref_feat_shape": (3, 3), "mlp_ratio": 8 / 3},
+        {"use_post_norm": True, "mlp_ratio": 60 / 28},
+    ],
+    ids=["EVA02-L in small", "EVA02-E in small"],
+)  # fmt: skip
+def test_an_eva_of_open_clip_gives_the_same_tokens_when_built_from_its_published_config(kind):
+    from open_clip.timm_model import TimmModel
+    from timm.models.eva import Eva
+
+    from model.published_vision import build_vision, visual_of
+    from model.vision import tower_of
+
+    torch.manual_seed(0)
+    visual = TimmModel("vit_tiny_patch16_224", embed_dim=8, image_size=224, pool="token", proj=None).eval()
+    sizes = {"img_size": 28, "patch_size": 14, "embed_dim": 28, "depth": 2, "num_heads": 7, "num_classes": 8}
+    visual.trunk, visual.image_size = Eva(**sizes, global_pool="token", **kind).eval(), (28, 28)
+    tower = tower_of(visual, "small")
+    again = build_vision(visual_of(tower))
+    again.encoder.trunk.load_state_dict(visual.trunk.state_dict())
+    images = torch.randint(0, 256, (2, 3, 28, 28)).byte()
+    assert torch.equal(tower(images), again(images))
+
+
+def test_a_tower_that_is_no_transformer_is_refused():
+    with torch.device("meta"), pytest.raises(ConfigError, match="ModifiedResNet, expected a vision transformer"):
+        load_vision(VisionSettings(name="RN50"))
+
+
 def test_a_folder_that_is_not_there_is_one_clear_line(tmp_path):
     with pytest.raises(ConfigError, match="vision tower 'local-dir:") as error:
         load_vision(VisionSettings(name=f"local-dir:{tmp_path / 'nowhere'}"))

@@ -44,11 +44,15 @@ MAX_SRCSET_CHARS = 20_000  # a set of 20 long addresses takes 5,000
 
 _SRCSET_CANDIDATE = re.compile(r"[\s,]*((?:data:\S+)|[^\s,](?:[^\s]*[^\s,])?)((?:\s+[\d.]+[a-z])*)\s*(?:,|$)", re.I)
 _DESCRIPTOR = re.compile(r"([\d.]+)([a-z])", re.I)
-_PLACEHOLDER = re.compile(
-    r"(?:^|[/_\-.])(?:blank|spacer|spaceball|transparent|placeholder|pixel|empty|clear|1x1|loading|loader|lazy|grey|gray|shim)"
-    r"(?:[_\-.][^/]*)?\.(?:gif|png|svg|jpe?g|webp)(?:$|\?)",
-    re.I,
-)
+_IMAGE_FILE = re.compile(r"([^/?#]+)\.(?:gif|png|svg|jpe?g|webp)(?=$|[?#])", re.I)
+_PLACEHOLDER_WORDS = frozenset({
+    "blank", "spacer", "spaceball", "transparent", "placeholder", "pixel", "empty", "clear", "1x1", "loading", "loader",
+    "lazy", "lazyload", "grey", "gray", "shim",
+})  # fmt: skip
+_FILLERS = _PLACEHOLDER_WORDS | {
+    "", "image", "img", "picture", "photo", "default", "trans", "bg", "gif", "png", "svg", "dot",
+}  # fmt: skip
+_SIZE = re.compile(r"\d+(?:x\d+)?")
 _LEADING_INT = re.compile(r"\s*(\d{1,6})(?:\.\d*)?\s*(?:px)?\s*$", re.I)
 _DATA_URI = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),", re.I)
 
@@ -171,4 +175,12 @@ def _is_real(address: str) -> bool:
     address = address.strip()
     if address[:5].lower() == "data:":
         return address[5:11].lower() == "image/" and len(address) >= MIN_DATA_URI_CHARS
-    return bool(address) and not address.startswith("#") and _PLACEHOLDER.search(address[:2_000]) is None
+    return bool(address) and not address.startswith("#") and not _is_placeholder(address[:2_000])
+
+
+def _is_placeholder(address: str) -> bool:
+    """Say whether the whole name of the file says so: "spacer.gif", "placeholder-600x400.png", no "gray-wolf.jpg"."""
+    match = _IMAGE_FILE.search(address)
+    words = re.split(r"[_\-.]+", match[1].lower()) if match else []
+    is_all = all(word in _FILLERS or _SIZE.fullmatch(word) for word in words)
+    return is_all and any(word in _PLACEHOLDER_WORDS for word in words)

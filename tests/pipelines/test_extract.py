@@ -116,6 +116,31 @@ def test_the_source_of_an_image(tag: str, url: str) -> None:
     assert [image.url for image in extract(tag).images] == [url]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gray-wolf.jpg",
+        "the-lazy-dog.jpg",
+        "earl-grey-tea.jpg",
+        "clear-creek-canyon.jpg",
+        "google-pixel.jpg",
+        "empty-nest.png",
+    ],
+)
+def test_a_photo_is_not_lost_for_a_word_in_its_name(name: str) -> None:
+    assert [image.url for image in extract(f"<p>Before</p><img src='/img/{name}'>").images] == [
+        f"http://a.b/img/{name}"
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["spacer.gif", "blank.png", "placeholder-600x400.png", "lazy_placeholder.gif", "1x1.gif", "transparent.png?v=2"],
+)
+def test_a_file_that_says_it_is_a_placeholder_is_no_image(name: str) -> None:
+    assert extract(f"<p>Before the image stands a text.</p><img src='/img/{name}'>").images == ()
+
+
 def test_a_base_element_moves_relative_addresses() -> None:
     html = '<head><base href="/other/"></head><img src=x.png>'
     assert flow(html) == ["<http://a.b/other/x.png>"]

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pipelines.html_limits import MAX_ATTRIBUTES, parsing_hazard
+from pipelines.html_limits import MAX_ATTRIBUTES, MAX_IMAGES, parsing_hazard
 
 
 @pytest.mark.parametrize(
@@ -29,10 +29,32 @@ def test_nesting_is_counted_whatever_it_hides_behind(unit: bytes) -> None:
 
 @pytest.mark.parametrize(
     "unit",
-    [b"<div></div>", b"<p>", b"<li>x", b"<br>", b"<img src=x>", b"<tr><td>", b"<b>", b"<div/></div>", b"< div >"],
+    [
+        b"<div></div>",
+        b"<p>",
+        b"<li>x",
+        b"<br>",
+        b"<img src=x>",
+        b"<tr><td>",
+        b"<b>x</b>",
+        b"<a>",
+        b"<span>",
+        b"<div/></div>",
+        b"< div >",
+    ],
 )
 def test_a_long_flat_page_is_no_hazard(unit: bytes) -> None:
     assert parsing_hazard(unit * 20_000, 10_000) is None
+
+
+@pytest.mark.parametrize("unit", [b"<a><b><i><font><nobr>", b"<font>", b"<strong><em>", b"<b><p>"])
+def test_formatting_left_open_counts_as_depth(unit: bytes) -> None:
+    assert parsing_hazard(unit * 10_001, 10_000) == "page_too_deep"
+
+
+def test_images_of_a_page_are_bounded() -> None:
+    assert parsing_hazard(b"<img src=x>" * MAX_IMAGES, 10_000) is None
+    assert parsing_hazard(b"<IMG src=x>" + b"<img src=x>" * MAX_IMAGES, 10_000) == "too_many_images"
 
 
 def test_the_depth_limit_is_inclusive() -> None:

@@ -7,7 +7,8 @@ these parts (Gemma scales its embeddings) and would be wrong without a word. Sel
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,6 +20,8 @@ from infimm_data.errors import ConfigError
 from infimm_data.files import resolve
 from infimm_data.torchvision_ops import declare_torchvision_ops
 from model.config import LanguageSettings
+
+NEARLY = 0.9  # of difflib's ratio: one letter in ten lost, doubled or turned; num_layers is unlike num_hidden_layers
 
 Between = Callable[[int, Tensor], Tensor]
 """Called before decoder layer i with (i, hidden_BTD); returns the hidden states that enter the layer."""
@@ -72,6 +75,7 @@ def load_language(settings: LanguageSettings, *, vocabulary: int) -> nn.Module:
     try:
         if settings.config is not None:
             given = {"vocab_size": vocabulary, **settings.config}
+            _check_spelling(given)
             config = AutoConfig.for_model(given.pop("model_type"), **given)
             build: Any = AutoModelForCausalLM.from_config
             lm = build(config, attn_implementation="sdpa")
@@ -90,6 +94,22 @@ def load_language(settings: LanguageSettings, *, vocabulary: int) -> nn.Module:
     if lm.get_input_embeddings().num_embeddings < vocabulary:
         lm.resize_token_embeddings(vocabulary)
     return cast(nn.Module, lm)
+
+
+def _check_spelling(given: Mapping[str, Any]) -> None:
+    """Raise ConfigError on a key that is nearly one of the config's: transformers keeps any key and reads no other.
+
+    Keys unlike all of them pass: published configs carry some that their class does not name.
+    """
+    from transformers import CONFIG_MAPPING
+
+    if given.get("model_type") not in CONFIG_MAPPING:
+        return  # said by transformers, which lists them
+    known = set(CONFIG_MAPPING[given["model_type"]]().to_dict())
+    for key in given.keys() - known:
+        near = difflib.get_close_matches(key, known - given.keys(), n=1, cutoff=NEARLY)
+        if near:
+            raise ConfigError(f"language model: unknown key '{key}'. Did you mean '{near[0]}'?")
 
 
 def attention_mask(

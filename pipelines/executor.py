@@ -133,7 +133,7 @@ def _start_ray(address: str | None, workers: int | None) -> None:
     options: dict[str, Any] = {"address": address} if address else here
     try:
         ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001  # Ray raises the class itself where a node does not start in time
         problem = str(error).strip().splitlines()[0]
         where = f"--ray {address}: no Ray cluster answers there" if address else "Ray does not start here"
         raise ConfigError(f"{where} ({problem})") from None

@@ -171,6 +171,17 @@ def test_captions_name_shape_and_colour_of_most_held_back_pictures(summary):
     assert captions["shuffled_pictures"]["both"] < 0.2
 
 
+def test_the_readme_shows_what_the_build_of_the_demo_says(out):
+    """The lines that are the same on every machine; losses and captions vary with its arithmetic."""
+    funnel = json.loads((out / "build" / "report" / "funnel.json").read_text())
+    shards = funnel["shards"]
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+    for level in ("documents", "images"):
+        assert f"{level}: {funnel[level]['in']} in the dump, {funnel[level]['kept']} kept\n" in readme
+    sums = f"{shards['documents']} documents, {shards['images']} images, {shards['bytes'] / 1e6:.1f} MB"
+    assert f"shards: {shards['count']}, {sums}\n" in readme
+
+
 @pytest.mark.parametrize("name", ["losses.png", "captions.png"])
 def test_the_pictures_of_the_result_open(out, name):
     with Image.open(out / name) as picture:

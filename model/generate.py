@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from infimm_data.document import Document, ImageNode, TextNode
+from infimm_data.errors import ConfigError
 from infimm_data.stream.images import to_pixels
 from infimm_data.stream.templates import TemplateName, chat_prompt
 from infimm_data.stream.tokens import Vocabulary
@@ -47,7 +48,7 @@ class Sampling:
             raise ValueError(
                 f"min_new_tokens {self.min_new_tokens}, expected 0 to max_new_tokens {self.max_new_tokens}"
             )
-        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.beams < 1:
+        if not self.temperature >= 0 or not 0 < self.top_p <= 1 or self.beams < 1:  # NaN is not at least 0
             raise ValueError(
                 f"temperature {self.temperature}, top_p {self.top_p}, beams {self.beams}; "
                 "expected temperature >= 0, 0 < top_p <= 1, beams >= 1"
@@ -82,11 +83,16 @@ def generate(
 ) -> list[list[int]]:
     """Return the new tokens of each prompt, without the one that ended it.
 
-    Raises ValueError when a prompt has not as many images as `<image>` tokens, or no token.
+    Raises ValueError when a prompt has not as many images as `<image>` tokens, or no token; ConfigError when it
+    has more than the model holds, the new ones counted.
     """
     sampling = sampling or Sampling()
     if not prompts or sampling.max_new_tokens == 0:
         return [[] for _ in prompts]
+    longest, most = max(len(prompt.ids) for prompt in prompts), model.max_tokens
+    if longest + sampling.max_new_tokens > most:
+        asked = f"a prompt of {longest} tokens and {sampling.max_new_tokens} new ones"
+        raise ConfigError(f"{asked}: the model holds {most}; shorten the prompt or ask for fewer")
     stop = torch.tensor(
         (vocabulary.eos, vocabulary.end_of_chunk) if sampling.stop is None else sampling.stop, dtype=torch.long
     )

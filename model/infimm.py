@@ -6,6 +6,7 @@ follow the published checkpoint by a simple rule, see `model.published`.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -203,6 +204,11 @@ class InfiMM(nn.Module):
     def num_tokens(self) -> int:
         """Rows of the embeddings: a token's id is below it."""
         return int(cast(Any, self.language).get_input_embeddings().num_embeddings)
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of a sequence for which the language model has positions; what it says beyond them is nonsense."""
+        return int(getattr(cast(Any, self.language).config, "max_position_embeddings", None) or sys.maxsize)
 
     @property
     def device(self) -> torch.device:

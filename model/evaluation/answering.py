@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -70,8 +69,8 @@ class Answerer:
         ]
 
     def _check_length(self, tokens: int) -> None:
-        most = getattr(cast(Any, self.model.language).config, "max_position_embeddings", None)
-        if most is not None and tokens > most:
+        most = self.model.max_tokens
+        if tokens > most:
             raise ConfigError(f"prompt and answer take {tokens} tokens, the model takes {most}; use fewer 'shots'")
 
     def _pixels(self, picture: Picture, recipe: EvalRecipe) -> Tensor:

@@ -264,3 +264,22 @@ def test_settings_that_contradict_each_other_are_errors(settings, problem):
 
     with pytest.raises(ValueError, match=problem):
         Sampling(**settings)
+
+
+def test_a_prompt_longer_than_the_model_holds_is_one_line():
+    from infimm_data.errors import ConfigError
+    from model.generate import Prompt, Sampling, generate
+
+    model = tiny_model()
+    room = model.max_tokens - 5
+    prompt = Prompt((5, *[11] * (room - 1)))
+    assert len(generate(model, [prompt], VOCABULARY, Sampling(max_new_tokens=5, stop=()))[0]) == 5
+    with pytest.raises(ConfigError, match=rf"^a prompt of {room} tokens and 6 new ones: the model holds {room + 5}; "):
+        generate(model, [prompt], VOCABULARY, Sampling(max_new_tokens=6))
+
+
+def test_a_temperature_that_is_no_number_is_refused():
+    from model.generate import Sampling
+
+    with pytest.raises(ValueError, match="temperature nan"):
+        Sampling(temperature=float("nan"))

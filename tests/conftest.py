@@ -10,6 +10,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items):
+    """The story first: it takes as long as half of all others, which run beside it in a second process."""
+    items.sort(key=lambda item: item.path.name != "test_end_to_end.py")
+
+
 @pytest.fixture(scope="session")
 def cluster():
     """An embedded Ray with 2 logical CPUs, started by the first test that asks for it."""

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from infimm_data.document import well_formed
 from infimm_data.errors import ConfigError, did_you_mean
 from infimm_data.files import read_bytes
 
@@ -24,6 +25,8 @@ def read_data(path: str) -> Any:
     Raises ConfigError in one line.
     """
     text = read_text(path)
+    if not text.strip():
+        raise ConfigError(f"{path}: the file is empty")
     kind = path.removesuffix(".gz").rpartition(".")[2].lower()
     if kind in ("csv", "tsv"):
         return _rows(text, "\t" if kind == "tsv" else ",")
@@ -43,18 +46,21 @@ def read_data(path: str) -> Any:
 
 
 def _loaded(text: str, path: str) -> Any:
-    """Return the JSON; raises ConfigError where its outermost object holds a key twice (json keeps the last)."""
-    last: list[list[str]] = [[]]  # keys of the object read last, which in the end is the outermost
+    """Return the JSON; raises ConfigError where an object holds a key twice (json keeps the last without a word)."""
 
-    def remember(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        last[0] = [key for key, _ in pairs]
-        return dict(pairs)
+    def checked(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+            raise ConfigError(f"{path}: {_cases(twice)} more than once; each needs one answer")
+        return found
 
-    found = json.loads(text, object_pairs_hook=remember)
-    if isinstance(found, dict) and len(found) < len(last[0]):
-        twice = [key for key, count in Counter(last[0]).items() if count > 1]
-        raise ConfigError(f"{path}: {_cases(twice)} more than once; each needs one answer")
-    return found
+    try:
+        return json.loads(text, object_pairs_hook=checked)
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:  # an integer of thousands of digits
+        raise ConfigError(f"{path}: not JSON ({error})") from None
 
 
 def read_text(path: str) -> str:
@@ -62,8 +68,10 @@ def read_text(path: str) -> str:
     try:
         data = read_bytes(path)
         return (gzip.decompress(data) if data.startswith(_GZIP) else data).decode("utf-8-sig")
-    except (FileNotFoundError, IsADirectoryError):
+    except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: a folder, expected a file") from None
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise ConfigError(f"{path}: the gzip file ends early or is damaged") from None
     except UnicodeDecodeError as error:
@@ -117,7 +125,7 @@ def as_texts(found: Mapping[str, Any], *, path: str) -> dict[str, str]:
     wrong = [key for key, value in found.items() if not isinstance(value, str | int | float) or isinstance(value, bool)]
     if wrong:
         raise ConfigError(f"{path}: {_cases(wrong)}: the answer is {type(found[wrong[0]]).__name__}, expected text")
-    return {key: str(value) for key, value in found.items()}
+    return {key: well_formed(str(value)) for key, value in found.items()}
 
 
 def matched(answers: Mapping[str, Any], wanted: Iterable[str], *, path: str, is_partial: bool = False) -> list[str]:
@@ -128,6 +136,8 @@ def matched(answers: Mapping[str, Any], wanted: Iterable[str], *, path: str, is_
     wanted = list(wanted)
     known = set(wanted)
     strange = [key for key in answers if key not in known]
+    if not known:
+        raise ConfigError(f"{path}: the references hold no questions; are --predictions and --references swapped?")
     if strange:
         raise ConfigError(f"{path}: {_cases(strange)} not among the {len(known)} of the references")
     missing = [key for key in wanted if key not in answers]

@@ -20,19 +20,21 @@ _REFUSALS = (
 
 
 def science_qa_choice(answer: str, num_choices: int) -> int | None:
-    """Return the index of the option: a letter alone, "B. ...", or "The answer is B"."""
-    text = answer.replace("\n", ". ")
-    if text.strip() in tuple(_SCIENCE_QA):
-        letter = text.strip()
-    elif len(text) >= 3 and text[0] in _SCIENCE_QA and text[1:3] == ". ":
-        letter = text[0]
+    """Return the index of the option: a letter alone, "B. ...", or "The answer is B." said exactly once.
+
+    To the letter as LLaVA's evaluation reads: nothing is stripped, and a sign must follow the letter of a sentence.
+    """
+    said = re.findall(r"The answer is ([A-Z]).", answer)
+    if answer in tuple(_SCIENCE_QA):
+        letter = answer
+    elif len(answer) >= 3 and answer[0] in _SCIENCE_QA and answer[1:3] == ". ":
+        letter = answer[0]
+    elif len(said) == 1:
+        letter = said[0]
     else:
-        said = re.search(r"The answer is ([A-E])\.", text) or re.search(r"The answer is ([A-E])", text)
-        if said is None:
-            return None
-        letter = said[1]
-    index = _SCIENCE_QA.index(letter)
-    return index if index < num_choices else None
+        return None
+    index = _SCIENCE_QA.find(letter)
+    return index if 0 <= index < num_choices else None
 
 
 def mmbench_choice(answer: str, options: Mapping[str, str]) -> str | None:

@@ -36,7 +36,7 @@ class Captions:
         entries = _entries(_read(files.questions), path=files.questions, split=files.split or self.split)
         found = []
         for key, (name, captions) in entries.items():
-            name = name or files.image_name.format(image_id=int(key) if key.isdigit() else key)
+            name = name or files.image_name.format(image_id=int(key) if key.isdecimal() else key)
             picture = Picture(name=name, path=join(files.images or ".", name))
             found.append(Question(id=key, text="", pictures=(picture,), answers=tuple(captions)))
         return found
@@ -44,7 +44,7 @@ class Captions:
     def predictions(self, answers: Mapping[str, str], questions: Sequence[Question]) -> Any:
         """Return COCO's result layout."""
         return [
-            {"image_id": int(one.id) if one.id.isdigit() else one.id, "caption": answers[one.id]} for one in questions
+            {"image_id": int(one.id) if one.id.isdecimal() else one.id, "caption": answers[one.id]} for one in questions
         ]
 
     def score(self, name: str, predictions: str, references: str | None, scoring: Scoring) -> Result:

@@ -74,7 +74,7 @@ class MmBench:
             values=("prediction", "answer", "text"),
         )
         answers = as_texts(found, path=predictions)
-        if any(key.isdigit() and int(key) >= ROTATION for key in answers):
+        if any(key.isdecimal() and int(key) >= ROTATION for key in answers):
             rows = _with_rotations(rows)
         keys = matched(answers, map(str, rows), path=predictions, is_partial=scoring.is_partial)
         parsed = {key: mmbench_choice(answers[key], rows[int(key)].options) for key in keys}
@@ -174,6 +174,6 @@ def _with_rotations(rows: Mapping[int, _Row]) -> dict[int, _Row]:
 
 
 def _with_own_picture(row: _Row, rows: Mapping[int, _Row]) -> _Row:
-    if isinstance(row.picture, str) and row.picture.isdigit() and int(row.picture) in rows:
+    if isinstance(row.picture, str) and row.picture.isdecimal() and int(row.picture) in rows:
         return dataclasses.replace(row, picture=rows[int(row.picture)].picture)
     return row

@@ -58,7 +58,9 @@ class Mme:
         The official files of responses hold the right answers too; with `references` those are taken instead, and
         every question must have its response.
         """
-        subtasks = _subtasks(predictions, needs_response=True)
+        is_partial = scoring.is_partial or references is not None  # these say what is missing
+        subtasks = _subtasks(predictions, needs_response=True, is_partial=is_partial)
+        _check_repeated(subtasks, predictions)
         if references is not None:
             subtasks = _with_references(subtasks, references, predictions, is_partial=scoring.is_partial)
         points, items, others = {}, {}, 0
@@ -97,23 +99,27 @@ class Mme:
 Rows = list[dict[str, str]]
 
 
-def _subtasks(path: str, *, needs_response: bool = False) -> dict[str, Rows]:
-    """Return the rows of each subtask: of a folder of SUBTASK.txt, of one such file, or of records with a subtask."""
+def _subtasks(path: str, *, needs_response: bool = False, is_partial: bool = True) -> dict[str, Rows]:
+    """Return the rows of each subtask: of a folder of SUBTASK.txt, of one such file, or of records with a subtask.
+
+    Files may be gzip (.txt.gz). is_partial: whether a folder may lack some of the fourteen.
+    """
     place = Path(path)
     columns = len(_COLUMNS) if needs_response else len(_COLUMNS) - 1
     if place.is_dir():
-        files = [file for file in sorted(place.rglob("*.txt")) if file.stem in (*PERCEPTION, *COGNITION)]
-        if not files:
-            raise ConfigError(f"{path}: none of MME's files (existence.txt, count.txt, ...) in this folder")
-        return {file.stem: _lines(str(file), columns) for file in files}
-    if path.endswith(".txt"):
-        return {place.stem: _lines(path, columns)}
+        return {subtask: _lines(str(file), columns) for subtask, file in _files(place, is_partial=is_partial).items()}
+    if path.removesuffix(".gz").endswith(".txt"):
+        return {_subtask_of(place): _lines(path, columns)}
     data = read_data(path)
     found: dict[str, Rows] = {}
     for number, record in enumerate(data if isinstance(data, list) else []):
         try:
             subtask = record["subtask"] if "subtask" in record else record["category"]
-            found.setdefault(str(subtask), []).append({key: str(record[key]) for key in _COLUMNS[:columns]})
+            cells = {key: record[key] for key in _COLUMNS[:columns]}
+            wrong = [key for key, cell in cells.items() if not isinstance(cell, str | int | float)]
+            if wrong or any(isinstance(cell, bool) for cell in cells.values()):
+                raise TypeError(f"{', '.join(wrong) or 'a truth value'}: expected text")
+            found.setdefault(str(subtask), []).append({key: str(cell) for key, cell in cells.items()})
         except (KeyError, TypeError) as error:
             raise ConfigError(
                 f"{path}, record {number + 1}: {error!r}; expected subtask, {', '.join(_COLUMNS)}"
@@ -121,6 +127,39 @@ def _subtasks(path: str, *, needs_response: bool = False) -> dict[str, Rows]:
     if not found:
         raise ConfigError(f"{path}: no responses; expected a folder of MME's SUBTASK.txt, or a list of records")
     return found
+
+
+def _subtask_of(file: Path) -> str:
+    return file.name.removesuffix(".gz").removesuffix(".txt")
+
+
+def _files(folder: Path, *, is_partial: bool) -> dict[str, Path]:
+    """Return MME's files in a folder and below, by subtask."""
+    found: dict[str, Path] = {}
+    for file in sorted([*folder.rglob("*.txt"), *folder.rglob("*.txt.gz")]):
+        if (subtask := _subtask_of(file)) in (*PERCEPTION, *COGNITION):
+            if subtask in found:
+                raise ConfigError(f"{folder}: {found[subtask].name} and {file.name} are the same subtask; remove one")
+            found[subtask] = file
+    if not found:
+        raise ConfigError(f"{folder}: none of MME's files (existence.txt, count.txt, ...) in this folder")
+    absent = [subtask for subtask in (*PERCEPTION, *COGNITION) if subtask not in found]
+    if absent and not is_partial:
+        some = ", ".join(absent[:3])
+        raise ConfigError(
+            f"{folder}: {len(absent)} of MME's 14 files are absent ({some}, ...); add them, or pass --partial"
+        )
+    return found
+
+
+def _check_repeated(subtasks: dict[str, Rows], path: str) -> None:
+    for subtask, rows in subtasks.items():
+        seen: set[tuple[str, str]] = set()
+        for row in rows:
+            key = (row["image"], row["question"])
+            if key in seen:
+                raise ConfigError(f"{path}: {subtask}, {key[0]}, '{key[1][:60]}' is answered twice")
+            seen.add(key)
 
 
 def _lines(path: str, columns: int) -> Rows:
@@ -135,6 +174,8 @@ def _lines(path: str, columns: int) -> Rows:
         if columns == len(_COLUMNS):
             cells = [*cells[:3], " ".join(cells[3:])]  # a tab inside a response is part of it
         rows.append(dict(zip(_COLUMNS, cells, strict=False)))
+    if not rows:
+        raise ConfigError(f"{path}: the file is empty; expected {', '.join(_COLUMNS[:columns])} between tabs")
     return rows
 
 

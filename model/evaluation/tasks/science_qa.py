@@ -103,11 +103,21 @@ def _accuracy_by(points: Mapping[str, float], groups: Mapping[str, Sequence[str]
     }
 
 
+def _by_id(records: Sequence[Any], path: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for number, record in enumerate(records):
+        key = str(record.get("id", number)) if isinstance(record, dict) else str(number)
+        if key in found:
+            raise ConfigError(f"{path}: problem {key} stands there twice; remove one")
+        found[key] = record
+    return found
+
+
 def _problems(path: str, split: str) -> dict[str, dict[str, Any]]:
     """Return the problems of a split by id, choices as a list and the answer as an index."""
     data = read_data(path)
     if isinstance(data, list):
-        data = {str(record.get("id", number)): record for number, record in enumerate(data)}
+        data = _by_id(data, path)
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected ScienceQA's problems.json, an object of problems by id")
     found = {}

@@ -54,7 +54,8 @@ class Vqa:
     def predictions(self, answers: Mapping[str, str], questions: Sequence[Question]) -> Any:
         """Return VQA's result layout."""
         return [
-            {"question_id": int(one.id) if one.id.isdigit() else one.id, "answer": answers[one.id]} for one in questions
+            {"question_id": int(one.id) if one.id.isdecimal() else one.id, "answer": answers[one.id]}
+            for one in questions
         ]
 
     def score(self, name: str, predictions: str, references: str | None, scoring: Scoring) -> Result:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from infimm_data.errors import ConfigError
+from model.evaluation.answers import read_data
 from model.evaluation.intervals import mean_interval, sum_interval
 from model.evaluation.scoring import Scoring
 from model.evaluation.table import TASKS, task_named
@@ -183,15 +184,52 @@ def test_mmmu_questions_from_parquet_with_pictures_in_place(tmp_path):
 def test_mme_wants_two_questions_per_picture_and_every_response(tmp_path):
     rows = ["a.jpg\tq1\tYes\tyes", "a.jpg\tq2\tNo\tyes it is\twith a tab"]
     (tmp_path / "count.txt").write_text("\n".join(rows) + "\n")
-    assert TASKS["mme"].score("mme", str(tmp_path), None, Scoring()).score == 50.0
+    file = str(tmp_path / "count.txt")
+    assert TASKS["mme"].score("mme", file, None, Scoring()).score == 50.0
+    with pytest.raises(ConfigError, match=r"13 of MME's 14 files are absent \(existence, position"):
+        TASKS["mme"].score("mme", str(tmp_path), None, Scoring())
+    assert TASKS["mme"].score("mme", str(tmp_path), None, Scoring(is_partial=True)).score == 50.0
     (tmp_path / "count.txt").write_text(rows[0] + "\n")
     with pytest.raises(ConfigError, match=r"count: 1 pictures without exactly two questions \(a\.jpg"):
-        TASKS["mme"].score("mme", str(tmp_path), None, Scoring())
+        TASKS["mme"].score("mme", file, None, Scoring())
     references = tmp_path / "r"
     references.mkdir()
     (references / "count.txt").write_text("\n".join(row.rsplit("\t", 1)[0] for row in rows[:1]) + "\na.jpg\tq2\tNo\n")
     with pytest.raises(ConfigError, match="1 of 2 questions without a response"):
         TASKS["mme"].score("mme", str(tmp_path / "count.txt"), str(references), Scoring())
+
+
+def test_mme_reads_gzip_and_refuses_what_is_answered_twice_or_not_at_all(tmp_path):
+    row = {"subtask": "count", "image": "a.jpg", "question": "q1", "answer": "Yes", "response": "yes"}
+    lines = b"a.jpg\tq1\tYes\tyes\na.jpg\tq2\tNo\tno\n"
+    (tmp_path / "count.txt.gz").write_bytes(gzip.compress(lines))
+    for path in (tmp_path / "count.txt.gz", tmp_path):
+        assert TASKS["mme"].score("mme", str(path), None, Scoring(is_partial=True)).score == 200.0
+    twice = write(tmp_path / "twice.json", [row, row])
+    with pytest.raises(ConfigError, match=r"count, a\.jpg, 'q1' is answered twice"):
+        TASKS["mme"].score("mme", twice, None, Scoring())
+    unanswered = write(tmp_path / "null.json", [row, row | {"question": "q2", "response": None}])
+    with pytest.raises(ConfigError, match=r"record 2: .*response: expected text"):
+        TASKS["mme"].score("mme", unanswered, None, Scoring())
+    (tmp_path / "existence.txt").write_text("")
+    with pytest.raises(ConfigError, match=r"existence\.txt: the file is empty"):
+        TASKS["mme"].score("mme", str(tmp_path), None, Scoring(is_partial=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the file is empty"),
+        ('{"outputs": {"4": "A", "4": "B"}}', r"1 question \(id 4\) more than once"),
+        ("[" + "9" * 5_000 + "]", "not JSON"),
+    ],
+)
+def test_a_file_that_cannot_be_read_as_it_is_meant_is_one_line(text, message, tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_data(str(path))
+    assert "\n" not in str(caught.value)
 
 
 def test_intervals_by_hand():

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infimm_data.errors import ConfigError
+from infimm_data.errors import ConfigError, InfiMMError
 from infimm_data.files import join
 from model.evaluation.answers import as_map, matched, read_data
 from model.evaluation.intervals import mean_interval, weighted_interval
@@ -98,6 +98,9 @@ class Graded:
                 given = self._grade(name, records[key], str(found[key]), scoring)
                 unread += given is None
             grades[key] = 0.0 if given is None else given
+        if scoring.judge and unread == len(keys):
+            what = "a number from 0 to 1 at the start of any reply"
+            raise InfiMMError(f"--judge {scoring.judge.model}: none of {unread} answers was graded; expected {what}")
         by: dict[str, list[float]] = {}
         for key in keys:
             for label in _labels(records[key]):

@@ -99,12 +99,17 @@ class Mmmu:
         if references is None and not all(sample.answer for sample in own.values()):
             raise ConfigError(f"--task {name}: {predictions} holds no right answers; give them with --references")
         known = own if references is None else _samples(references)
-        keys = matched(own, known, path=predictions, is_partial=scoring.is_partial)
+        given = {key: sample for key, sample in own.items() if sample.response is not None}
+        keys = matched(given, known, path=predictions, is_partial=scoring.is_partial)
+        without = [key for key in keys if not known[key].answer]
+        if without:
+            found = f"{len(without)} questions without a right answer (id {', '.join(without[:3])})"
+            raise ConfigError(f"{references or predictions}: {found}; are --predictions and --references swapped?")
         points, items, unread = {}, {}, 0
         for key in keys:
             reference = known[key]
             options = reference.options or own[key].options
-            said = own[key].response or ""
+            said = str(own[key].response)
             parsed: str | None = said.strip()
             if reference.is_choice:
                 if options:
@@ -155,6 +160,8 @@ def _samples(path: str) -> dict[str, _Sample]:
     for file, key, value in _entries(path):
         if key in found:
             raise ConfigError(f"{file}: question {key} more than once")
+        if value is None or isinstance(value, list | bool):
+            raise ConfigError(f"{file}, question {key}: found {type(value).__name__}, expected a letter or text")
         if not isinstance(value, dict):
             found[key] = _Sample(is_choice=True, answer=(), options={}, response=str(value))
             continue

@@ -129,11 +129,18 @@ def test_mm_vet_is_the_mean_grade_and_by_capability(stub, tmp_path):
 
 
 def test_a_judge_that_gives_no_number_is_asked_warmer_and_then_counted(stub, tmp_path):
-    stub.reply = lambda prompt: "fine"
-    answers, records = write(tmp_path / "p.json", {"v1_0": "a", "v1_1": "b"}), write(tmp_path / "r.json", RECORDS)
+    stub.reply = lambda prompt: "fine" if "x = 7" in prompt else "0.5"
+    answers, records = write(tmp_path / "p.json", {"v1_0": "x = 7", "v1_1": "b"}), write(tmp_path / "r.json", RECORDS)
     result = TASKS["mmvet"].score("mmvet", answers, records, Scoring(judge=judge_of(stub)))
-    assert (result.score, result.metrics["ungraded"]) == (0.0, 2)
+    assert (result.score, result.metrics["ungraded"]) == (25.0, 1)
     assert [body["temperature"] for body in stub.asked[:5]] == [0.0, 0.5, 1.0, 1.5, 2.0]
+
+
+def test_a_judge_that_grades_nothing_is_an_error_and_no_score_of_zero(stub, tmp_path):
+    stub.reply = lambda prompt: "Grade: 0.7"
+    answers, records = write(tmp_path / "p.json", {"v1_0": "a", "v1_1": "b"}), write(tmp_path / "r.json", RECORDS)
+    with pytest.raises(InfiMMError, match="--judge m: none of 2 answers was graded; expected a number from 0 to 1"):
+        TASKS["mmvet"].score("mmvet", answers, records, Scoring(judge=judge_of(stub)))
 
 
 def test_several_runs_are_averaged_and_the_prompt_can_be_another(stub, tmp_path):

@@ -199,6 +199,21 @@ def test_mme_wants_two_questions_per_picture_and_every_response(tmp_path):
         TASKS["mme"].score("mme", str(tmp_path / "count.txt"), str(references), Scoring())
 
 
+def test_mmmu_wants_a_response_to_every_question_and_right_answers_in_the_references(tmp_path):
+    right = write(
+        tmp_path / "r.json",
+        {f"validation_Art_{n}": {"question_type": "multiple-choice", "ground_truth": "A"} for n in (1, 2)},
+    )
+    answers = write(tmp_path / "a.json", {"validation_Art_1": "A", "validation_Art_2": "B"})
+    assert scored("mmmu", tmp_path, {"validation_Art_1": "A", "validation_Art_2": "B"}, right).score == 50.0
+    with pytest.raises(ConfigError, match="swapped"):
+        TASKS["mmmu"].score("mmmu", answers, answers, Scoring())
+    with pytest.raises(ConfigError, match=r"2 questions \(id validation_Art_1, validation_Art_2\) without an answer"):
+        TASKS["mmmu"].score("mmmu", right, right, Scoring())
+    with pytest.raises(ConfigError, match="found NoneType, expected a letter or text"):
+        TASKS["mmmu"].score("mmmu", write(tmp_path / "n.json", {"validation_Art_1": None}), right, Scoring())
+
+
 def test_mme_reads_gzip_and_refuses_what_is_answered_twice_or_not_at_all(tmp_path):
     row = {"subtask": "count", "image": "a.jpg", "question": "q1", "answer": "Yes", "response": "yes"}
     lines = b"a.jpg\tq1\tYes\tyes\na.jpg\tq2\tNo\tno\n"

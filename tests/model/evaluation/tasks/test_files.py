@@ -205,7 +205,7 @@ def test_mmmu_wants_a_response_to_every_question_and_right_answers_in_the_refere
         {f"validation_Art_{n}": {"question_type": "multiple-choice", "ground_truth": "A"} for n in (1, 2)},
     )
     answers = write(tmp_path / "a.json", {"validation_Art_1": "A", "validation_Art_2": "B"})
-    assert scored("mmmu", tmp_path, {"validation_Art_1": "A", "validation_Art_2": "B"}, right).score == 50.0
+    assert TASKS["mmmu"].score("mmmu", answers, right, Scoring()).score == 50.0
     with pytest.raises(ConfigError, match="swapped"):
         TASKS["mmmu"].score("mmmu", answers, answers, Scoring())
     with pytest.raises(ConfigError, match=r"2 questions \(id validation_Art_1, validation_Art_2\) without an answer"):

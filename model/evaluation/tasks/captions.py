@@ -122,11 +122,9 @@ def _entries(data: Any, *, path: str, split: str) -> dict[str, tuple[str | None,
         elif isinstance(data, dict) and isinstance(data.get("images"), list):
             found = _karpathy(data["images"], split)
         elif isinstance(data, dict):
-            found = {str(key): (None, [_text(one) for one in captions]) for key, captions in data.items()}
+            found = {str(key): (None, _listed(captions)) for key, captions in data.items()}
         else:
-            found = {
-                str(row["image_id"]): (row.get("file_name"), [_text(one) for one in row["captions"]]) for row in data
-            }
+            found = {str(row["image_id"]): (row.get("file_name"), _listed(row["captions"])) for row in data}
     except (KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path}: not references of captions ({error!r}); expected {_LAYOUTS}") from None
     if not found:
@@ -156,6 +154,12 @@ def _karpathy(images: list[dict[str, Any]], split: str) -> dict[str, tuple[str |
         for image in images
         if image["split"] == split
     }
+
+
+def _listed(captions: Any) -> list[str]:
+    if not isinstance(captions, list):
+        raise TypeError(f"captions {str(captions)[:40]!r} are no list")
+    return [_text(one) for one in captions]
 
 
 def _text(caption: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,6 +78,7 @@ class MmBench:
         if any(key.isdecimal() and int(key) >= ROTATION for key in answers):
             rows = _with_rotations(rows)
         keys = matched(answers, map(str, rows), path=predictions, is_partial=scoring.is_partial)
+        keys, num_incomplete = _whole_circles(keys, rows, path=predictions)
         parsed = {key: mmbench_choice(answers[key], rows[int(key)].options) for key in keys}
         unread = [key for key in keys if parsed[key] is None]
         for key in unread:
@@ -96,6 +98,7 @@ class MmBench:
             count=len(points),
             metrics={
                 "is_circular": len(keys) > len(points),
+                "incomplete": num_incomplete,
                 "single_pass": 100 * sum(right.values()) / len(keys),
                 "unparsable": len(unread),
                 "categories": {name: 100 * sum(own) / len(own) for name, own in by.items() if name},
@@ -111,6 +114,16 @@ class MmBench:
                 for index, value in points.items()
             },
         )
+
+
+def _whole_circles(keys: Sequence[str], rows: Mapping[int, Any], *, path: str) -> tuple[list[str], int]:
+    """Return the keys of the questions of which every rotation is answered, and how many others were begun."""
+    wanted = Counter(index % ROTATION for index in rows)
+    given = Counter(int(key) % ROTATION for key in keys)
+    whole = [key for key in keys if given[int(key) % ROTATION] == wanted[int(key) % ROTATION]]
+    if not whole:
+        raise ConfigError(f"{path}: no question with all its rotations answered; nothing can be scored")
+    return whole, sum(given[index] < wanted[index] for index in given)
 
 
 def _settled(key: str, row: _Row, answer: str, scoring: Scoring) -> str | None:

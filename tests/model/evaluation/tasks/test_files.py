@@ -155,6 +155,23 @@ def test_mmbench_rotations_are_made_and_all_must_be_right(tmp_path):
     assert questions[0].pictures[0].data.startswith(b"\x89PNG")
 
 
+def test_mmbench_in_part_scores_only_questions_of_which_every_rotation_is_answered(tmp_path):
+    path = write(tmp_path / "rows.json", mmbench_rows())
+    questions = TASKS["mmbench"].questions(EvalFiles(questions=path))
+    answers = TASKS["mmbench"].predictions({one.id: one.answers[0] for one in questions}, questions)
+    some = [row for row in answers if row["index"] != max(row["index"] for row in answers)]
+    result = scored("mmbench", tmp_path, some, mmbench_rows(), is_partial=True)
+    assert (result.score, result.count, result.metrics["incomplete"]) == (100.0, 1, 1)
+    last = [row for row in answers if row["index"] == max(row["index"] for row in answers)]
+    with pytest.raises(ConfigError, match="no question with all its rotations answered"):
+        scored("mmbench", tmp_path, last, mmbench_rows(), is_partial=True)
+
+
+def test_captions_of_a_picture_are_a_list(tmp_path):
+    with pytest.raises(ConfigError, match=r"not references of captions .*'a cat' are no list"):
+        scored("coco", tmp_path, {"1": "a cat"}, {"1": "a cat"})
+
+
 def test_mmbench_tsv_and_a_wrong_row(tmp_path):
     path = write(tmp_path / "rows.tsv", "index\tquestion\tA\tB\tanswer\n1\tq\tred\tblue\tA\n")
     answers = write(tmp_path / "a.tsv", "index\tprediction\n1\tA\n")

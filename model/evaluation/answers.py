@@ -137,7 +137,7 @@ def matched(answers: Mapping[str, Any], wanted: Iterable[str], *, path: str, is_
     known = set(wanted)
     strange = [key for key in answers if key not in known]
     if not known:
-        raise ConfigError(f"{path}: the references hold no questions; are --predictions and --references swapped?")
+        raise ConfigError(f"{path}: the references hold no questions; {SWAPPED}")
     if strange:
         raise ConfigError(f"{path}: {_cases(strange)} not among the {len(known)} of the references")
     missing = [key for key in wanted if key not in answers]
@@ -150,6 +150,16 @@ def matched(answers: Mapping[str, Any], wanted: Iterable[str], *, path: str, is_
     if not chosen:
         raise ConfigError(f"{path}: no answers; nothing can be scored")
     return chosen
+
+
+SWAPPED = "are --predictions and --references swapped?"
+
+
+def problem_of(error: Exception) -> str:
+    """Return what is wrong with a record, in words: a key that is absent, or a value of another kind."""
+    if isinstance(error, KeyError):
+        return f"no {error.args[0]!r}"
+    return "a value of another kind" if isinstance(error, AttributeError) else str(error)
 
 
 def _cases(keys: Sequence[str]) -> str:

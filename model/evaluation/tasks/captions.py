@@ -11,7 +11,7 @@ from typing import Any
 
 from infimm_data.errors import ConfigError
 from infimm_data.files import join
-from model.evaluation.answers import as_map, as_texts, matched, read_data, read_text
+from model.evaluation.answers import SWAPPED, as_map, as_texts, matched, problem_of, read_data, read_text
 from model.evaluation.intervals import mean_interval
 from model.evaluation.metrics.captions import bleu, cider, rouge_l
 from model.evaluation.metrics.ptb_words import words
@@ -126,7 +126,9 @@ def _entries(data: Any, *, path: str, split: str) -> dict[str, tuple[str | None,
         else:
             found = {str(row["image_id"]): (row.get("file_name"), _listed(row["captions"])) for row in data}
     except (KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path}: not references of captions ({error!r}); expected {_LAYOUTS}") from None
+        raise ConfigError(
+            f"{path}: not references of captions ({problem_of(error)}); expected {_LAYOUTS}; {SWAPPED}"
+        ) from None
     if not found:
         raise ConfigError(f"{path}: no pictures of split '{split}'; expected {_LAYOUTS}")
     empty = [key for key, (_, captions) in found.items() if not captions]

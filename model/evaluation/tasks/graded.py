@@ -93,7 +93,7 @@ class Graded:
         keys = matched(found, records, path=predictions, is_partial=scoring.is_partial)
         grades, unread = {}, 0
         for key in keys:
-            given = _given(found[key])
+            given = _given(found[key], f"{predictions}, question {key}")
             if given is None:
                 given = self._grade(name, records[key], str(found[key]), scoring)
                 unread += given is None
@@ -194,7 +194,7 @@ def _labels(record: Mapping[str, Any]) -> list[str]:
     return sorted(set(found))
 
 
-def _given(value: Any) -> float | None:
+def _given(value: Any, where: str) -> float | None:
     """Return the mean of grades that a file of predictions already holds."""
     if isinstance(value, dict) and "score" in value:
         value = value["score"]
@@ -202,7 +202,7 @@ def _given(value: Any) -> float | None:
         return None
     values = value if isinstance(value, list) else [value]
     if not values or not all(isinstance(one, int | float) and 0 <= one <= 1 for one in values):
-        raise ConfigError(f"grade {str(value)[:60]}: expected an answer in text, or numbers from 0 to 1")
+        raise ConfigError(f"{where}: found {str(value)[:60]}, expected an answer in text, or numbers from 0 to 1")
     return math.fsum(values) / len(values)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infimm_data.errors import ConfigError
-from model.evaluation.answers import as_map, as_texts, matched, read_data
+from model.evaluation.answers import as_map, as_texts, matched, problem_of, read_data
 from model.evaluation.guess import guessed
 from model.evaluation.intervals import mean_interval
 from model.evaluation.metrics.choices import LETTERS, mmbench_choice
@@ -160,7 +160,8 @@ def _rows(path: str) -> dict[int, _Row]:
             )
         except (KeyError, ValueError, TypeError) as error:
             raise ConfigError(
-                f"{path}, row {number + 1}: {error!r}; expected MMBench's columns index, question, A, B, ..., answer"
+                f"{path}, row {number + 1}: {problem_of(error)}; "
+                "expected MMBench's columns index, question, A, B, ..., answer"
             ) from None
     return found
 

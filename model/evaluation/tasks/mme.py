@@ -10,7 +10,7 @@ from typing import Any
 
 from infimm_data.errors import ConfigError
 from infimm_data.files import join
-from model.evaluation.answers import read_data, read_text
+from model.evaluation.answers import problem_of, read_data, read_text
 from model.evaluation.intervals import sum_interval
 from model.evaluation.metrics.yes_no import COGNITION, PERCEPTION, parse_yes_no, picture_points
 from model.evaluation.result import Item, Result
@@ -122,7 +122,7 @@ def _subtasks(path: str, *, needs_response: bool = False, is_partial: bool = Tru
             found.setdefault(str(subtask), []).append({key: str(cell) for key, cell in cells.items()})
         except (KeyError, TypeError) as error:
             raise ConfigError(
-                f"{path}, record {number + 1}: {error!r}; expected subtask, {', '.join(_COLUMNS)}"
+                f"{path}, record {number + 1}: {problem_of(error)}; expected subtask, {', '.join(_COLUMNS)}"
             ) from None
     if not found:
         raise ConfigError(f"{path}: no responses; expected a folder of MME's SUBTASK.txt, or a list of records")

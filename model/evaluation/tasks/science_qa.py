@@ -10,7 +10,7 @@ from typing import Any
 
 from infimm_data.errors import ConfigError
 from infimm_data.files import join
-from model.evaluation.answers import as_map, as_texts, matched, read_data
+from model.evaluation.answers import SWAPPED, as_map, as_texts, matched, problem_of, read_data
 from model.evaluation.guess import guessed
 from model.evaluation.intervals import mean_interval
 from model.evaluation.metrics.choices import LETTERS, science_qa_choice
@@ -131,7 +131,9 @@ def _problems(path: str, split: str) -> dict[str, dict[str, Any]]:
             if not 0 <= answer < len(choices):
                 raise ValueError(f"answer {answer} of {len(choices)} choices")
         except (KeyError, ValueError, TypeError, AttributeError, SyntaxError, RecursionError) as error:
-            raise ConfigError(f"{path}, problem {key}: {error!r}; expected ScienceQA's problems.json") from None
+            raise ConfigError(
+                f"{path}, problem {key}: {problem_of(error)}; expected ScienceQA's problems.json; {SWAPPED}"
+            ) from None
         found[str(key)] = {**problem, "choices": list(choices), "answer": answer, "image": problem.get("image")}
     if not found:
         raise ConfigError(f"{path}: no problems of split '{split}'")

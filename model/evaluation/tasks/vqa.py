@@ -10,7 +10,7 @@ from typing import Any
 
 from infimm_data.errors import ConfigError
 from infimm_data.files import join
-from model.evaluation.answers import as_map, as_texts, matched, read_data
+from model.evaluation.answers import SWAPPED, as_map, as_texts, matched, problem_of, read_data
 from model.evaluation.intervals import mean_interval
 from model.evaluation.metrics.vqa_accuracy import vqa_accuracy
 from model.evaluation.result import Item, Result
@@ -43,7 +43,7 @@ class Vqa:
                 text = str(record["question"])
             except (KeyError, ValueError, TypeError) as error:
                 raise ConfigError(
-                    f"{files.questions}, question {number + 1}: {error!r}; expected VQA's layout"
+                    f"{files.questions}, question {number + 1}: {problem_of(error)}; expected VQA's layout"
                 ) from None
             pictures = (Picture(name=name, path=join(files.images or ".", name)),)
             found.append(
@@ -104,7 +104,7 @@ def _people(path: str) -> dict[str, dict[str, Any]]:
             answers = _as_records(record["answers"])
         except (KeyError, TypeError) as error:
             raise ConfigError(
-                f"{path}, annotation {number + 1}: {error!r}; expected VQA's layout with answers"
+                f"{path}, annotation {number + 1}: {problem_of(error)}; expected VQA's layout with answers; {SWAPPED}"
             ) from None
         if not answers:
             raise ConfigError(f"{path}: question {key} has no answers of people; expected ten")

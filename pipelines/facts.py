@@ -142,7 +142,7 @@ def load_facts(layout: Layout, items: Sequence[int], recipe: Recipe, measures: C
     item_of, image_item, image_document = [], [], []
     purged = purged_urls(layout)
     for item in items:
-        table = _read_some(layout.document_scores(item), measures, keys=("id",))
+        table = read_measures(layout.document_scores(item), measures, keys=("id",))
         found = _images_of(layout, item, recipe, measures)
         if purged is not None:
             urls = read_table(layout.documents(item), columns=["url"]).column("url")
@@ -185,8 +185,8 @@ def purged_urls(layout: Layout) -> pa.Array | None:
     return pa.array(read_bytes(layout.purge("urls.txt")).decode().splitlines(), type=pa.string())
 
 
-def _read_some(path: str, measures: Collection[str] | None, *, keys: Sequence[str]) -> pa.Table:
-    """Read keys and measures but the binary columns, which only the group pass compares."""
+def read_measures(path: str, measures: Collection[str] | None, *, keys: Sequence[str]) -> pa.Table:
+    """Return keys and measures (None: all) of a table, but the binary columns, which only the group pass compares."""
     fs, inside = file_system(path)
     with fs.open(inside, "rb") as file:
         schema = pq.read_schema(file)
@@ -201,7 +201,7 @@ def _read_some(path: str, measures: Collection[str] | None, *, keys: Sequence[st
 
 def _images_of(layout: Layout, item: int, recipe: Recipe, measures: Collection[str] | None) -> pa.Table:
     """Return the image rows of a work item with what the fetch and score passes stored about them."""
-    table = _read_some(layout.image_scores(item), measures, keys=("id", "node", "url"))
+    table = read_measures(layout.image_scores(item), measures, keys=("id", "node", "url"))
     if exists(layout.images(item)):
         wanted = [name for name in FETCHED_COLUMNS if measures is None or name in measures]
         fetched = read_table(layout.images(item), columns=["url", *wanted])
@@ -211,10 +211,10 @@ def _images_of(layout: Layout, item: int, recipe: Recipe, measures: Collection[s
         path = layout.pair_scores(step.name, item)
         if isinstance(step.filter, ScoresPairs) and exists(path):
             asked = [rule.measure for rule in step.filter.rules()]
-            scores = _read_some(path, measures, keys=("id", "node"))
+            scores = read_measures(path, measures, keys=("id", "node"))
             table = _join_scores(table, scores, [name for name in asked if name not in ASSIGNED_COLUMNS])
             if isinstance(step.filter, AssignsImages) and exists(layout.assigned(step.name, item)):
-                assigned = _read_some(layout.assigned(step.name, item), measures, keys=("id", "node"))
+                assigned = read_measures(layout.assigned(step.name, item), measures, keys=("id", "node"))
                 table = _join_scores(
                     table, assigned, [name for name in ASSIGNED_COLUMNS if name in assigned.column_names]
                 )

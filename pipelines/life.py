@@ -14,6 +14,7 @@ from infimm_data.document import short_url
 from infimm_data.files import exists, file_system, join
 from infimm_data.shards import SampleLocation, read_index, read_manifest
 from infimm_data.tables import read_metadata, read_table
+from pipelines.facts import read_measures
 from pipelines.layout import Layout
 from pipelines.stored import stored_items
 
@@ -76,21 +77,21 @@ def _matching(origins: pa.Table, images: pa.Table, what: str) -> pa.Array:
 
 def _life(layout: Layout, item: int, origin: Row, decisions: Sequence[Row]) -> DocumentLife:
     key = origin["id"]
-    (decision,) = _rows(layout.decisions("documents", item), {"id": key})
-    (measures,) = _rows(layout.document_scores(item), {"id": key})
+    (decision,) = _rows(layout.decisions("documents", item), "id", [key])
+    (measures,) = _rows(layout.document_scores(item), "id", [key])
     place = next((place for place in _places(layout) if place.key == key), None) if decision["kept"] else None
-    images = tuple(_image(layout, item, row) for row in decisions)
-    return DocumentLife(item, origin, decision, measures, images, place)
+    return DocumentLife(item, origin, decision, measures, _images(layout, item, key, decisions), place)
 
 
-def _image(layout: Layout, item: int, decision: Row) -> ImageLife:
-    key = {"id": decision["id"], "node": decision["node"]}
-    fetched = next(iter(_rows(layout.images(item), {"url": decision["url"]})), None)
-    scores: dict[str, Any] = {}
+def _images(layout: Layout, item: int, key: str, decisions: Sequence[Row]) -> tuple[ImageLife, ...]:
+    """Return the images of a document; each table is read once for all of them."""
+    scores: dict[int, dict[str, Any]] = {}
     for path in (layout.image_scores(item), *_pair_score_files(join(layout.out, "scores"), item)):
-        for row in _rows(path, key):
-            scores |= {name: value for name, value in row.items() if name not in ("id", "node", "url")}
-    return ImageLife(decision, fetched, scores)
+        for row in _rows(path, "id", [key]):
+            measured = {name: value for name, value in row.items() if name not in ("id", "node", "url")}
+            scores.setdefault(row["node"], {}).update(measured)
+    fetched = {row["url"]: row for row in _rows(layout.images(item), "url", [row["url"] for row in decisions])}
+    return tuple(ImageLife(row, fetched.get(row["url"]), scores.get(row["node"], {})) for row in decisions)
 
 
 def _pair_score_files(folder: str, item: int) -> list[str]:
@@ -99,15 +100,13 @@ def _pair_score_files(folder: str, item: int) -> list[str]:
     return [join(folder, name, f"{item:05d}.parquet") for name in names if name not in ("documents", "images")]
 
 
-def _rows(path: str, key: Row) -> list[dict[str, Any]]:
-    """Return the rows of a table whose columns equal `key`; none where the table is not there. Signatures stay out."""
+def _rows(path: str, name: str, values: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows of a table whose column is one of `values`; none where it is not there. Signatures stay out."""
     if not exists(path):
         return []
-    table = read_table(path)
-    for name, value in key.items():
-        table = table.filter(pc.equal(table.column(name), value))
-    wanted = [field.name for field in table.schema if not pa.types.is_binary(field.type)]
-    return list(table.select(wanted).to_pylist())
+    table = read_measures(path, None, keys=())
+    wanted = pc.is_in(table.column(name), value_set=pa.array(values, type=pa.string()))
+    return list(table.filter(wanted).to_pylist())
 
 
 def _places(layout: Layout) -> Iterator[SampleLocation]:

@@ -29,7 +29,7 @@ from infimm_data.shards import (
 )
 from infimm_data.tables import fingerprint
 from pipelines.executor import Cluster, Task
-from pipelines.facts import Facts, load_facts, purged_urls
+from pipelines.facts import PURGED, Facts, load_facts, purged_urls
 from pipelines.layout import Layout
 from pipelines.passes.decide import Decisions, decide
 from pipelines.passes.decisions import write_decisions
@@ -38,7 +38,7 @@ from pipelines.passes.pack import without_images
 from pipelines.report import write_funnel
 from pipelines.run import Run
 from pipelines.sources.contract import WorkItem
-from pipelines.stored import ImageGroups, stored_items, stored_recipe
+from pipelines.stored import ImageGroups, stored_items, stored_recipe, where_a_build_is
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def purge(layout: Layout, urls: Sequence[str], cluster: Cluster, now: datetime) 
     ConfigError where no finished shards are, InfiMMError when a shard cannot be written.
     """
     if not exists(join(layout.shards, "manifest.json")):
-        raise ConfigError(f"{layout.out}: no finished shards there; run 'infimm build RECIPE --out {layout.out}'")
+        raise ConfigError(f"{layout.out}: no finished shards there; {where_a_build_is(layout.out)}")
     with alone_in(layout.out):
         return _purge(layout, urls, cluster, now)
 
@@ -95,8 +95,8 @@ def _packed(layout: Layout, facts: Facts) -> Mask:
 def _asked(facts: Facts) -> set[str]:
     """Return the ids of the documents that the list names: by their own URL or by that of an image."""
     ids = facts.documents.column("id")
-    pages = ids.filter(pc.equal(facts.documents.column("purged"), 1)).to_pylist()
-    showing = facts.images.column("id").filter(pc.equal(facts.images.column("purged"), 1)).to_pylist()
+    pages = ids.filter(pc.equal(facts.documents.column(PURGED), 1)).to_pylist()
+    showing = facts.images.column("id").filter(pc.equal(facts.images.column(PURGED), 1)).to_pylist()
     return {*pages, *showing}
 
 

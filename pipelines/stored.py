@@ -64,12 +64,9 @@ class ImageGroups:
             if isinstance(step.filter, GroupsImages):
                 live = decide(facts, steps[:number], incumbents=incumbents).images.kept
                 known, settings, columns = self._known.get(step.name, (None, None, {}))
-                if known is None or not np.array_equal(known, live) or not _compares_alike(settings, step.filter):
+                is_known = known is not None and np.array_equal(known, live)
+                if not is_known or measured_with(settings) != measured_with(step.filter):
                     columns = group_images(step.filter, facts, live)
                     self._known[step.name] = live, step.filter, columns
                 facts = facts.with_images(columns)
         return facts
-
-
-def _compares_alike(first: Any, second: Any) -> bool:
-    return measured_with(first) == measured_with(second)

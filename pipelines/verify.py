@@ -89,16 +89,12 @@ def _digests(folder: str, cluster: Cluster) -> dict[str, bytes]:
 def digest_shard(folder: str, shard: ShardInfo) -> dict[str, bytes]:
     """Return the BLAKE2b digest of every sample of a shard, headers of the tar included, by document id."""
     found = {}
-    with _open(folder, shard) as file:
+    fs, inside = file_system(join(folder, shard.name))
+    with fs.open(inside, "rb") as file:
         for place in read_index(folder, shard):
             file.seek(place.offset)
             found[place.key] = hashlib.blake2b(file.read(place.size), digest_size=16).digest()
     return found
-
-
-def _open(folder: str, shard: ShardInfo):  # type: ignore[no-untyped-def]  # fsspec's files have no type
-    fs, inside = file_system(join(folder, shard.name))
-    return fs.open(inside, "rb")
 
 
 def named(keys: Sequence[str], most: int = 10) -> str:

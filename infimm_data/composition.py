@@ -10,9 +10,6 @@ import functools
 import unicodedata
 from collections.abc import Collection, Sequence
 
-from infimm_data.errors import ConfigError
-from infimm_data.files import read_bytes, resolve
-
 PUNCTUATION = frozenset(",;:?!.")  # OBELICS' punctuation tokens
 _SPECIAL = ("P", "S", "N", "C")  # Unicode categories: punctuation, symbols (emoji among them), digits, control
 
@@ -66,18 +63,3 @@ def punctuation(text: str) -> float:
     marks = sum(text.count(mark) for mark in PUNCTUATION)
     total = marks + len(bare_words(text))
     return marks / total if total else 0.0
-
-
-@functools.lru_cache(maxsize=8)
-def word_list(path: str) -> frozenset[str]:
-    """Return the words of a file, one per line, in lower case; raises ConfigError when it cannot be read."""
-    try:
-        lines = read_bytes(resolve(path)).decode("utf-8-sig").splitlines()
-    except (FileNotFoundError, IsADirectoryError):
-        raise ConfigError(f"{path}: no such file; expected a list of words, one per line") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: byte {error.start} is not UTF-8; expected a list of words, one per line") from None
-    found = frozenset(word for line in lines if (word := line.strip().lower()))
-    if not found:
-        raise ConfigError(f"{path}: holds no word; expected one per line")
-    return found

@@ -31,7 +31,7 @@ class ImageUrlList:
             url_list(path)
 
     def measure_node(self, node: ImageNode) -> Mapping[str, Measure]:
-        """Return `image_url_blocked` (the entry, or "") and `image_url_allowed` ("yes" or "no"; None without the list)."""
+        """Return `image_url_blocked` (the entry, or "") and `image_url_allowed` ("yes", "no"; None without list)."""
         return {
             "image_url_blocked": first_match(self.block, node.url),
             "image_url_allowed": ("yes" if first_match(self.allow, node.url) else "no") if self.allow else None,

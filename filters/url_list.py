@@ -43,7 +43,7 @@ class UrlList:
             word_list(self.words)
 
     def measure(self, document: Document) -> Mapping[str, Measure]:
-        """Return `url_blocked` (the entry that holds the URL, or ""), `url_allowed` ("yes" or "no") and `num_url_words`.
+        """Return `url_blocked` (the entry that holds the URL, or ""), `url_allowed` ("yes", "no"), `num_url_words`.
 
         The last two are None without their list. A document without a URL is on no list.
         """

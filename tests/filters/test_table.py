@@ -227,7 +227,7 @@ def test_what_was_not_measured_passes_no_rule_but_an_optional_one(name: str) -> 
         if isinstance(rule, AtLeast | AtMost):
             assert rule.passes(np.array([np.nan])).tolist() == [getattr(rule, "or_unknown", False)]
         if isinstance(rule, OneOf):
-            assert rule.passes(np.array([None], dtype=object)).tolist() == [False]
+            assert rule.passes(np.array([None], dtype=object)).tolist() == [rule.or_unknown]
         if isinstance(rule, FirstOfGroup):
             assert rule.bound is None
 

@@ -94,7 +94,7 @@ class ParagraphQuality:
             return "paragraph_too_many_words"
         if _above(special_characters(text), self.max_special_characters):
             return "paragraph_special_characters"
-        if len(found) >= _PUNCTUATED_FROM and _below(punctuation(text), self.min_punctuation):
+        if len(found) >= _PUNCTUATED_FROM and _below(punctuation(text, len(found)), self.min_punctuation):
             return "paragraph_without_punctuation"
         return self._reason_of_words(found) or self._reason_of_repetition(text, found)
 

@@ -73,7 +73,7 @@ class PersonalData:
             text = self._masked("email", _EMAIL, lambda found: True, text, counts)
         if self.ip:
             text = self._masked("ip", _IP, _is_public, text, counts)
-        if self.phone:
+        if self.phone and _DIGITS.search(text):
             text = "\n".join(self._phones(line, counts) for line in text.split("\n"))
         return text
 

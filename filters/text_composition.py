@@ -57,7 +57,7 @@ class TextComposition:
         return {
             "special_characters": special_characters(text),
             "stop_words": share_of(found, STOP_WORDS),
-            "punctuation": punctuation(text),
+            "punctuation": punctuation(text, len(found)),
             "spam_words": share_of(found, SPAM_WORDS),
             "flagged_words": share_of(found, word_list(self.flagged_words)) if self.flagged_words else None,
             "common_words": share_of(found, word_list(self.common_words)) if self.common_words else None,

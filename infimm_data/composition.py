@@ -36,11 +36,12 @@ SPAM_WORDS = frozenset(_FURNITURE.split())
 
 def bare_words(text: str) -> list[str]:
     """Return the words of a text in lower case, without special characters at their ends."""
-    return [word for part in text.lower().split() if (word := part.strip(_special_of(part)))]
+    return [word for part in text.lower().split() if (word := _bare(part))]
 
 
-def _special_of(text: str) -> str:
-    return "".join(sign for sign in set(text) if _is_special(sign))
+@functools.lru_cache(maxsize=1 << 16)  # a page says most of its words more than once, and pages share theirs
+def _bare(part: str) -> str:
+    return part if part.isalpha() else part.strip("".join(sign for sign in set(part) if _is_special(sign)))
 
 
 @functools.lru_cache(maxsize=1 << 14)
@@ -50,7 +51,7 @@ def _is_special(sign: str) -> bool:
 
 def special_characters(text: str) -> float:
     """Return the share of characters that are digits, punctuation, symbols or emoji, 0..1; 0.0 of an empty text."""
-    return sum(map(_is_special, text)) / len(text) if text else 0.0
+    return sum(text.count(sign) for sign in set(text) if _is_special(sign)) / len(text) if text else 0.0
 
 
 def share_of(words: Sequence[str], listed: Collection[str]) -> float:
@@ -58,8 +59,8 @@ def share_of(words: Sequence[str], listed: Collection[str]) -> float:
     return sum(word in listed for word in words) / len(words) if words else 0.0
 
 
-def punctuation(text: str) -> float:
+def punctuation(text: str, num_words: int) -> float:
     """Return the share of punctuation tokens among words and punctuation tokens, 0..1; 0.0 of an empty text."""
     marks = sum(text.count(mark) for mark in PUNCTUATION)
-    total = marks + len(bare_words(text))
+    total = marks + num_words
     return marks / total if total else 0.0

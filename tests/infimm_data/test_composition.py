@@ -27,7 +27,7 @@ def test_special_characters_are_digits_signs_and_emoji_but_no_blanks(text, share
 
 @pytest.mark.parametrize(("text", "share"), [("", 0.0), ("one two three", 0.0), ("one, two.", 0.5), ("...", 1.0)])
 def test_punctuation_is_counted_among_words_and_marks(text, share):
-    assert punctuation(text) == share
+    assert punctuation(text, len(bare_words(text))) == share
 
 
 def test_the_share_of_a_list_is_of_all_words():

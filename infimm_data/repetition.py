@@ -64,7 +64,7 @@ def _repeated_ngrams(
 ) -> Iterator[tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
     """Yield n, where the n-grams that occur more than once start, equal ones beside each other, and how many each.
 
-    Nothing where nothing repeats. Only what repeats at n can repeat at n + 1, so that long n-grams cost next to nothing.
+    Nothing where nothing repeats. Only what repeats at n can repeat at n + 1, so that long n-grams cost very little.
     """
     spread = values.astype(np.uint64) + np.uint64(1)
     starts, hashes = np.arange(len(values)), np.zeros(len(values), dtype=np.uint64)

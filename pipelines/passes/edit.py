@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from infimm_data.list_files import digests_of
 from infimm_data.rules import EditsDocument
 from infimm_data.tables import (
     DOCUMENTS,
@@ -19,7 +20,7 @@ from pipelines.layout import Layout
 from pipelines.recipe import Step
 from pipelines.run import Run
 
-VERSION = 1  # raise when an edit changes what it leaves
+VERSION = 2  # raise when an edit changes what it leaves
 
 
 def edit(run: Run) -> None:
@@ -29,7 +30,7 @@ def edit(run: Run) -> None:
         return
     todo = []
     for item in run.items:
-        settings = [(step.name, step.settings()) for step in edits]
+        settings = [(step.name, step.settings(), digests_of(step.filter)) for step in edits]
         print_ = run.prints[item.index] = fingerprint("edit", VERSION, settings, run.prints[item.index])
         if read_metadata(run.layout.documents(item.index))[0] != print_:
             todo.append((item, (edits, item.index, run.layout, print_)))

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from pipelines.html_blocks import Page, region_sums
+from pipelines.html_blocks import Page
 from pipelines.html_features import UP, Floats
 from pipelines.html_head import Head
 
@@ -21,8 +21,7 @@ def image_features(page: Page, head: Head, rows: Floats, probabilities: Floats) 
     """
     at = [position for position, block in enumerate(page.blocks) if block.image is not None]
     own = _own(page, head, at)
-    around = _around(page, probabilities)
-    return np.concatenate([rows[at], own, around[at]], axis=1), at
+    return np.concatenate([rows[at], own, _around(page, probabilities, at)], axis=1), at
 
 
 def _own(page: Page, head: Head, at: list[int]) -> Floats:
@@ -54,8 +53,8 @@ def _file(url: str) -> str:
         return ""
 
 
-def _around(page: Page, probabilities: Floats) -> Floats:
-    """Return [blocks, ...]: how much of the text before, after and in the regions around is content."""
+def _around(page: Page, probabilities: Floats, at: list[int]) -> Floats:
+    """Return [images, ...]: how much of the text before, after and in the regions around is content."""
     count = len(page.blocks)
     chars = np.sqrt(np.fromiter((len(block.text) for block in page.blocks), np.float64, count))
     kept = chars * probabilities
@@ -71,16 +70,10 @@ def _around(page: Page, probabilities: Floats) -> Floats:
     last = count - 1 - int(np.argmax(content[::-1])) if content.any() else -1
     columns += [np.clip(index - first, -50, 50), np.clip(index - last, -50, 50)]
     columns += _regions(page, chars, kept)
-    return np.stack([np.asarray(column, np.float32) for column in columns], axis=1)
+    return np.stack([np.asarray(column[at], np.float32) for column in columns], axis=1)
 
 
 def _regions(page: Page, chars: Floats, kept: Floats) -> list[Floats]:
     """Return the share of content in the regions around each block, and the share of all content that they hold."""
-    sizes = region_sums(page, np.stack([chars, kept], axis=1))
-    at = np.fromiter((block.container for block in page.blocks), np.int64, len(page.blocks))
-    up = np.array([max(container.parent, 0) for container in page.containers])
-    columns: list[Floats] = []
-    for _ in range(UP):
-        columns += [sizes[at, 1] / (sizes[at, 0] + 1e-6), sizes[at, 1] / (sizes[0, 1] + 1e-6)]
-        at = up[at]
-    return columns
+    sizes = page.regions.sums(np.stack([chars, kept]))
+    return page.regions.upwards(np.stack([sizes[1] / (sizes[0] + 1e-6), sizes[1] / (sizes[1, 0] + 1e-6)]), UP)

@@ -79,9 +79,11 @@ def image_url(
     choices = [*_largest_first(own), *_largest_first(other)]
     choices += [value for name in LAZY_SOURCES if (value := attributes.get(name)) and _looks_like_address(value)]
     choices.append(attributes.get("src") or "")
-    found = [address for choice in choices if (address := resolve(choice, base_url)) is not None]
-    stored = [address for address in found if is_stored(address)] if is_stored and len(found) > 1 else []
-    return next(iter(stored or found), None)
+    found = (address for choice in choices if (address := resolve(choice, base_url)) is not None)
+    first = next(found, None)
+    if is_stored is None or first is None or is_stored(first):
+        return first
+    return next(filter(is_stored, found), first)
 
 
 def names_full_size(attributes: Attributes) -> bool:

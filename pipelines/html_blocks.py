@@ -22,10 +22,9 @@ from pipelines.html_vocabulary import BlockKind
 
 @dataclass(slots=True)
 class Block:
-    """A unit of reading. link_chars: how many characters of `text` stand in links, of an image 1 in a
-    link and else 0; image: for kind "image";
-    tag, names: of the element it fills, with class and id; is_placed: a caption that
-    stands after its image.
+    """A unit of reading. link_chars: how many characters of `text` stand in links; of an image 1 in a link, -1 in one
+    to a picture, else 0; image: for kind "image"; tag, names: of the element it fills, with class and id; is_placed:
+    a caption that stands after its image.
     """
 
     kind: BlockKind

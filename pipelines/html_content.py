@@ -16,7 +16,7 @@ from pipelines.html_blocks import Block, Page
 from pipelines.html_features import Floats
 from pipelines.html_head import Head
 
-MIN_IMAGE_PROBABILITY = 0.2  # of an image: a wrong one meets further filters, a missed one is lost
+MIN_IMAGE_PROBABILITY = 0.3  # of an image: a wrong one meets further filters, a missed one is lost
 SHORT_PAGE = 250  # characters of text: below, a page is a fragment, unlike those that the model has learned from
 MIN_IN_SHORT_PAGE = 0.15  # probability of a text or an image of such a page
 UNSURE = 0.5  # a page whose best text is less likely than this is unlike any that the model knows

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, pairwise
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -18,8 +18,14 @@ from numpy.typing import NDArray
 from pipelines.html_blocks import Block, Page
 from pipelines.html_characters import count_characters
 from pipelines.html_head import Head
-from pipelines.html_vocabulary import BOILERPLATE_NAME, BOILERPLATE_ROLES, COMMENTS_NAME, CONTENT_NAME
-from pipelines.html_words import FIRST_CHARS, WORD, Lexicon, Weights
+from pipelines.html_vocabulary import (
+    BOILERPLATE_NAMES,
+    BOILERPLATE_ROLES,
+    COMMENTS_NAMES,
+    CONTENT_NAMES,
+    NEGATIONS,
+)
+from pipelines.html_words import FIRST_CHARS, WORD, Lexicon, Weights, words_of
 
 Floats = NDArray[np.float32]
 Columns = Iterable[NDArray[np.generic]]
@@ -76,38 +82,46 @@ def _own(blocks: list[Block], head: Head, lexicon: Lexicon) -> dict[str, Floats]
 
 def _image_row(block: Block, lexicon: Lexicon) -> tuple[float, ...]:
     words = lexicon.of_image(block)
-    return (*lexicon.of_names("bc", block.tag, block.names), *words, _IMAGE, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    return (*lexicon.of_element("bc", block.tag, block.names), *words, _IMAGE, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def _text_row(block: Block, title: frozenset[str], description: str, lexicon: Lexicon) -> tuple[float, ...]:
     text, tag = block.text, block.tag
     chars = len(text)
-    start = text[:FIRST_CHARS].lower()
-    words = WORD.findall(start)
+    words = words_of(text)
     is_described = False
     if chars > 20 and len(description) > 20:
-        is_described = start[:60] in description or description in text[:2_000].lower()
+        lower = text[:2_000].lower()
+        is_described = lower[:60] in description or description in lower
     return (
-        *lexicon.of_names("bc", tag, block.names),
-        *lexicon.of_words("t", words),
+        *lexicon.of_element("bc", tag, block.names),
+        *lexicon.of_text(words),
         _KIND_NUMBERS[block.kind],
         chars,
         min(block.link_chars, chars) / chars if chars else 0.0,
         0, 0, 0,  # counted for all blocks at once
         int(tag[1]) if block.kind == "heading" and tag[1:].isdigit() else 0,
-        len(title.intersection(words)) / max(len(title), len(words)) if title and 0 < len(words) < 40 else 0.0,
+        _overlap(shared, title, words) if (shared := title.intersection(words)) else 0.0,
         is_described,
         text[:1].islower() - text[:1].isupper(),
     )  # fmt: skip
 
 
+def _overlap(shared: frozenset[str], title: frozenset[str], words: list[str]) -> float:
+    count = sum(len(word) > 1 for word in words)
+    return len(shared) / max(len(title), count) if count < 40 else 0.0
+
+
 @lru_cache(maxsize=20_000)
 def _name_flags(name: str) -> int:
-    """Return what one class or id says; none of the expressions reaches over white space."""
+    """Return what one class or id says."""
+    parts = name.lower().replace("_", "-").split("-")
+    found = {part for before, part in pairwise(["", *parts]) if before not in NEGATIONS}
+    found.update(map("".join, pairwise(parts)), map("".join, zip(parts, parts[1:], parts[2:], strict=False)))
     return (
-        (_BOILERPLATE if BOILERPLATE_NAME.search(name) else 0)
-        | (_COMMENTS if COMMENTS_NAME.search(name) else 0)
-        | (_CONTENT if CONTENT_NAME.search(name) else 0)
+        (0 if BOILERPLATE_NAMES.isdisjoint(found) else _BOILERPLATE)
+        | (0 if COMMENTS_NAMES.isdisjoint(found) else _COMMENTS)
+        | (0 if CONTENT_NAMES.isdisjoint(found) else _CONTENT)
     )
 
 
@@ -134,16 +148,18 @@ def _path(page: Page, lexicon: Lexicon) -> Columns:
         tag, names, mask, up = container.tag, container.names, 0, container.parent
         if up >= 0:
             above, mask = paths[up], masks[up]
-        own = lexicon.of_names("c", tag, names)
+        own = lexicon.of_element("c", tag, names)
         masks.append(mask | _flags(tag, container.role, names) | (_HIDDEN if container.is_hidden else 0))
         total, low, high, depth, articles = above
-        paths.append((
-            total + own[0],
-            own[1] if own[1] < low else low,
-            own[2] if own[2] > high else high,
-            depth + 1,
-            articles + (tag == "article"),
-        ))
+        paths.append(
+            (
+                total + own[0],
+                own[1] if own[1] < low else low,
+                own[2] if own[2] > high else high,
+                depth + 1,
+                articles + (tag == "article"),
+            )
+        )
         near.append(own)
     at = page.regions.at
     own_weights = np.array(near, np.float32)

@@ -14,7 +14,15 @@ from typing import Any
 from infimm_data.document import ImageNode
 from pipelines import html_math
 from pipelines.html_blocks import Block, Container, Page, place_captions
-from pipelines.html_images import Attributes, image_url, names_full_size, pixels
+from pipelines.html_images import (
+    MAX_URL_CHARS,
+    Attributes,
+    file_of,
+    image_url,
+    is_image_address,
+    names_full_size,
+    pixels,
+)
 from pipelines.html_text import CELL, LINE_BREAK, clean, code, paragraphs
 from pipelines.html_vocabulary import (
     BLOCK_KINDS,
@@ -23,6 +31,7 @@ from pipelines.html_vocabulary import (
     CELLS,
     CONTAINERS,
     FIGURE_CLASS,
+    FIGURE_WORDS,
     GLYPH_CLASS,
     UNREAD,
     BlockKind,
@@ -32,6 +41,7 @@ _NAMING = ("class", "id", "itemprop")
 _HIDDEN_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.I)
 MAX_LOOSE_FIGURE_BLOCKS = 8  # a <div> whose class speaks of images is a figure up to this size, above it a region
 MAX_FIGURE_BLOCKS = 200  # of a <figure>: a gallery; the bound keeps nested ones from costing their square
+MAX_LINK_DEPTH = 12  # elements between an image and the link around it
 MAX_GLYPH_SIDE = 32  # pixels; an image declared smaller on both sides is an icon inside a sentence
 
 
@@ -51,18 +61,22 @@ _LEAVES = UNREAD | _IMAGES | {"br", "source"}
 def walk(root: Any, base_url: str, is_stored: Callable[[str], bool] | None = None) -> Page:
     """Return the blocks below `root` (a selectolax node); base_url, is_stored: as `image_url` takes them."""
     walker = _Walker(base_url, is_stored)
-    enter, leave = walker.enter, walker.leave
+    enter, leave, text = walker.enter, walker.leave, walker.text
     node = root
     opened: list[int] = []  # what the open elements need when they close
     while True:
-        if (closing := enter(node)) is not None:
+        tag = node.tag
+        if tag == "-text":
+            text(node.text_content)
+        elif (closing := enter(node, tag)) is not None:
             if (child := node.child) is not None:
                 opened.append(closing)
                 node = child
                 continue
             leave(closing)
         while (following := node.next if opened else None) is None and opened:
-            leave(opened.pop())
+            if closing := opened.pop():
+                leave(closing)
             node = node.parent
         if following is None:
             break
@@ -92,12 +106,8 @@ class _Walker:
         self.outer_container = 0  # what holds the outermost open <noscript>
         self.seen_urls: set[str] = set()
 
-    def enter(self, node: Any) -> int | None:
-        """Read a node; return what `leave` needs, or None where its children are not to be read."""
-        tag: str = node.tag
-        if tag == "-text":
-            self.text(node.text_content)
-            return None
+    def enter(self, node: Any, tag: str) -> int | None:
+        """Read an element; return what `leave` needs, or None where its children are not to be read."""
         if (closing := _OF_TAG.get(tag)) is not None:
             return self._enter_block(node.attributes, tag, closing)
         if tag == "a":
@@ -225,7 +235,7 @@ class _Walker:
         image = ImageNode(url=url, alt=clean(attributes.get("alt") or ""), width=width, height=height)
         block = Block("image", "", self.outer_container if self.noscripts else self.container, image=image)
         block.tag, block.names = "img", _names(attributes)
-        block.link_chars = int(self.links > 0)
+        block.link_chars = _link_kind(node, url) if self.links else 0
         if self.noscripts and (beside := self._image_beside(block.container)) is not None:
             # The copy for readers without scripts of the image right before it, which may be but a preview.
             if not self.is_last_image_full:
@@ -249,6 +259,17 @@ class _Walker:
         return None
 
 
+def _link_kind(node: Any, url: str) -> int:
+    """Return -1 where an image stands in a link to a picture, as itself in full size, and 1 in any other link."""
+    above = node.parent
+    for _ in range(MAX_LINK_DEPTH):
+        if above is None or above.tag == "a":
+            break
+        above = above.parent
+    href = ((above.attributes.get("href") if above is not None else None) or "")[:MAX_URL_CHARS]
+    return -1 if is_image_address(href) or (href and file_of(href) == file_of(url)) else 1
+
+
 def _names(attributes: Attributes) -> str:
     """Return the attributes whose words tell what an element is for."""
     return " ".join([value for name in _NAMING if (value := attributes.get(name))])
@@ -256,7 +277,8 @@ def _names(attributes: Attributes) -> str:
 
 @functools.lru_cache(maxsize=10_000)
 def _is_figure(names: str) -> bool:
-    return FIGURE_CLASS.search(names) is not None
+    lower = names.lower()
+    return any(word in lower for word in FIGURE_WORDS) and FIGURE_CLASS.search(names) is not None
 
 
 @functools.lru_cache(maxsize=10_000)

@@ -6,15 +6,17 @@ names, "u:" address, "a:" alternative text.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from pipelines.html_blocks import Block, Page
 
 WORD = re.compile(r"[^\W\d_]{2,}")
 _NAME_PARTS = re.compile(r"[A-Z]?[a-z]{2,}|[A-Z]{2,}")
+_NO_LETTERS = {code: " " for code in range(128) if not chr(code).isalpha()}
 FIRST_CHARS = 160  # of a text: what its words are read from
 MAX_NAME_CHARS = 400  # of the class and id names of an element
 MAX_REMEMBERED = 20_000  # elements: of a few hundred pages
@@ -32,57 +34,74 @@ class Lexicon:
         for word, weight in weights.items():
             place, _, rest = word.partition(":")
             self._known[place][rest] = weight
-        self._of_names: dict[tuple[str, str, str], Weights] = {}
+        self._words = {place: frozenset(known) for place, known in self._known.items()}
+        self._of_element: dict[tuple[str, str, str], Weights] = {}
+        self._in_name: dict[tuple[str, str], frozenset[str]] = {}
 
-    def of_names(self, place: str, tag: str, names: str) -> Weights:
+    def of_element(self, place: str, tag: str, names: str) -> Weights:
         """Return the weights of an element's tag, class and id."""
         key = (place, tag, names)
-        if (found := self._of_names.get(key)) is None:
-            if len(self._of_names) >= MAX_REMEMBERED:
-                self._of_names.clear()
-            found = self._of_names[key] = self.of_words(place, name_words(tag, names))
+        if (found := self._of_element.get(key)) is None:
+            if len(self._of_element) >= MAX_REMEMBERED:
+                self._of_element.clear()
+            found = self._of_element[key] = self._summed({place: self._in_element(place, tag, names)})
         return found
 
-    def of_words(self, place: str, words: Iterable[str]) -> Weights:
-        """Return the weights of some words, each taken once."""
-        return _summed(self._weights(place, words))
+    def of_text(self, words: Iterable[str]) -> Weights:
+        """Return the weights of the words of a text."""
+        return self._summed({"t": self._words["t"].intersection(words)})
 
     def of_image(self, block: Block) -> Weights:
         """Return the weights of all that an image names: its element, its address and its alternative text."""
-        found: list[float] = []
+        found: dict[str, Iterable[str]] = {"ic": self._in_element("ic", block.tag, block.names)}
         for place, words in _image_words(block).items():
-            found += self._weights(place, words)
-        return _summed(found)
+            found[place] = self._words[place].intersection(words)
+        return self._summed(found)
 
-    def _weights(self, place: str, words: Iterable[str]) -> list[float]:
-        get = self._known[place].get
-        return [weight for word in dict.fromkeys(words) if (weight := get(word)) is not None]
+    def _in_element(self, place: str, tag: str, names: str) -> set[str]:
+        """Return the known words of an element."""
+        found = {tag} if tag in self._words[place] else set()
+        for name in _split_names(names):
+            if (known := self._in_name.get((place, name))) is None:
+                if len(self._in_name) >= MAX_REMEMBERED:
+                    self._in_name.clear()
+                known = self._in_name[place, name] = self._words[place].intersection(_name_words(name))
+            if known:
+                found |= known
+        return found
+
+    def _summed(self, words: Mapping[str, Iterable[str]]) -> Weights:
+        weights = [self._known[place][word] for place, of_place in words.items() for word in of_place]
+        # The exact sum does not depend on the order, which sets do not have.
+        return (math.fsum(weights), min(0.0, *weights), max(0.0, *weights)) if weights else (0.0, 0.0, 0.0)
 
 
-def _summed(weights: list[float]) -> Weights:
-    return (sum(weights), min(0.0, *weights), max(0.0, *weights)) if weights else (0.0, 0.0, 0.0)
+def words_of(text: str) -> list[str]:
+    """Return the words, in lower case, that a text begins with; a single letter may stand among them."""
+    start = text[:FIRST_CHARS].lower()
+    return start.translate(_NO_LETTERS).split() if start.isascii() else WORD.findall(start)
+
+
+def _split_names(names: str) -> list[str]:
+    return names[:MAX_NAME_CHARS].split()[:20]
 
 
 @lru_cache(maxsize=MAX_REMEMBERED)
-def _parts(name: str) -> tuple[str, ...]:
+def _name_words(name: str) -> tuple[str, ...]:
     """Return the words of one class or id, single, and each two that follow each other."""
     parts = [part.lower() for part in _NAME_PARTS.findall(name)][:8]
     return (*parts, *[f"{a}-{b}" for a, b in pairwise(parts)])
 
 
-def name_words(tag: str, names: str) -> list[str]:
-    """Return the words of an element's tag, class and id."""
-    found = [tag]
-    for name in names[:MAX_NAME_CHARS].split()[:20]:
-        found += _parts(name)
-    return found
+def _element_words(tag: str, names: str) -> list[str]:
+    return [tag, *chain.from_iterable(map(_name_words, _split_names(names)))]
 
 
-def _image_words(block: Block) -> dict[str, Iterable[str]]:
+def _image_words(block: Block) -> dict[str, list[str]]:
+    """Return the words of an image's address and alternative text."""
     assert block.image is not None
     url = block.image.url[:300] if not block.image.url.startswith("data:") else "data uri"
     return {
-        "ic": name_words(block.tag, block.names),
         "u": [part.lower() for part in _NAME_PARTS.findall(url.partition("://")[2].partition("/")[2])],
         "a": WORD.findall(block.image.alt[:FIRST_CHARS].lower()),
     }
@@ -90,20 +109,18 @@ def _image_words(block: Block) -> dict[str, Iterable[str]]:
 
 def page_words(page: Page) -> list[list[str]]:
     """Return per block the words whose weights its features read: what a lexicon is learned from."""
-    own = [_placed({"c": name_words(container.tag, container.names)}) for container in page.containers]
+    own = [_placed({"c": _element_words(container.tag, container.names)}) for container in page.containers]
     paths: list[frozenset[str]] = [frozenset(own[0])]
     for at in range(1, len(own)):
         paths.append(paths[page.containers[at].parent] | frozenset(own[at]))
     found = []
     for block in page.blocks:
+        element = _element_words(block.tag, block.names)
         if block.image is not None:
-            found.append(_placed(_image_words(block)))
+            found.append(_placed({"ic": element, **_image_words(block)}))
             continue
         words = WORD.findall(block.text[:FIRST_CHARS].lower())
-        found.append([
-            *sorted(paths[block.container]),
-            *_placed({"bc": name_words(block.tag, block.names), "t": words}),
-        ])
+        found.append([*sorted(paths[block.container]), *_placed({"bc": element, "t": words})])
     return found
 
 

@@ -44,6 +44,7 @@ _OWN = (
     "names_sum", "names_min", "names_max", "words_sum", "words_min", "words_max", "kind", "chars", "links",
     "sentences", "commas", "digits", "level", "title", "description", "case",
 )  # fmt: skip
+_TELLING_NAMES = BOILERPLATE_NAMES | COMMENTS_NAMES | CONTENT_NAMES
 _PATH_NUMBERS = re.compile(r"\d{4,}")
 LONG = 100  # characters outside links from which a block counts as running text
 UP = 4  # ancestors of which the size is a feature
@@ -115,9 +116,13 @@ def _overlap(shared: frozenset[str], title: frozenset[str], words: list[str]) ->
 @lru_cache(maxsize=20_000)
 def _name_flags(name: str) -> int:
     """Return what one class or id says."""
-    parts = name.lower().replace("_", "-").split("-")
-    found = {part for before, part in pairwise(["", *parts]) if before not in NEGATIONS}
-    found.update(map("".join, pairwise(parts)), map("".join, zip(parts, parts[1:], parts[2:], strict=False)))
+    found = parts = name.lower().replace("_", "-").split("-")
+    if len(parts) > 1:
+        found = [parts[0], *[part for before, part in pairwise(parts) if before not in NEGATIONS]]
+        found += [a + b for a, b in pairwise(parts)]
+        found += [a + b + c for a, b, c in zip(parts, parts[1:], parts[2:], strict=False)]
+    if _TELLING_NAMES.isdisjoint(found):
+        return 0
     return (
         (0 if BOILERPLATE_NAMES.isdisjoint(found) else _BOILERPLATE)
         | (0 if COMMENTS_NAMES.isdisjoint(found) else _COMMENTS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from functools import lru_cache
 
 import numpy as np
 
@@ -74,7 +75,7 @@ def _beside(blocks: list[Block], at: int, title: frozenset[str]) -> tuple[float,
     """
     image = blocks[at].image
     alt = _words(image.alt) if image is not None else frozenset()
-    near = [_words(block.text) for block in blocks[max(0, at - NEAR) : at + NEAR + 1] if block.text] if alt else []
+    near = [_words(block.text) for block in blocks[max(0, at - NEAR) : at + NEAR + 1] if block.text] if alt else ()
     likeness = max((len(alt & words) / len(alt | words) for words in near), default=0.0)
     following = next((block for block in blocks[at + 1 : at + NEAR + 1] if block.image is None), None)
     links, is_beside = -1.0, False
@@ -84,6 +85,7 @@ def _beside(blocks: list[Block], at: int, title: frozenset[str]) -> tuple[float,
     return len(alt & title) / max(len(alt), 1), likeness, links, is_beside
 
 
+@lru_cache(maxsize=64)  # the same few texts stand beside several images
 def _words(text: str) -> frozenset[str]:
     return frozenset(WORD.findall(text[:MAX_CHARS].lower()))
 

@@ -131,7 +131,7 @@ def resolve(address: str, base_url: str) -> str | None:
         return None
     if parts.scheme not in ("http", "https") or not parts.hostname or len(absolute) > MAX_URL_CHARS:
         return None
-    return parts._replace(fragment="").geturl()
+    return absolute.partition("#")[0]
 
 
 def decode_data_uri(uri: str, max_bytes: int) -> bytes | None:

@@ -44,7 +44,6 @@ MAX_FIGURE_BLOCKS = 200  # of a <figure>: a gallery; the bound keeps nested ones
 MAX_LINK_DEPTH = 12  # elements between an image and the link around it
 MAX_GLYPH_SIDE = 32  # pixels; an image declared smaller on both sides is an icon inside a sentence
 
-
 # What is to be done when an element closes; 0 is nothing.
 _LINK, _CELL, _BLOCK, _CONTAINER, _KIND, _FIGURE, _NOSCRIPT = (1 << at for at in range(7))
 _OF_TAG = {
@@ -136,13 +135,11 @@ class _Walker:
             self.parts.append(formula)
 
     def _enter_block(self, attributes: Attributes, tag: str, closing: int) -> int:
-        names = role = ""
+        names, role, is_hidden = "", "", False
         if attributes:
-            names, role = _names(attributes), (attributes.get("role") or "").lower()
-            if is_hidden := _is_hidden(attributes):
-                closing |= _CONTAINER
-        else:
-            is_hidden = False
+            names, role, is_hidden = _names(attributes), (attributes.get("role") or "").lower(), _is_hidden(attributes)
+        if is_hidden:
+            closing |= _CONTAINER
         outer = self.container
         if closing & _BLOCK:
             if self.parts:

@@ -36,7 +36,7 @@ class Lexicon:
             self._known[place][rest] = weight
         self._words = {place: frozenset(known) for place, known in self._known.items()}
         self._of_element: dict[tuple[str, str, str], Weights] = {}
-        self._in_name: dict[tuple[str, str], frozenset[str]] = {}
+        self._in_name: dict[str, dict[str, frozenset[str]]] = {place: {} for place in self._known}
 
     def of_element(self, place: str, tag: str, names: str) -> Weights:
         """Return the weights of an element's tag, class and id."""
@@ -44,36 +44,41 @@ class Lexicon:
         if (found := self._of_element.get(key)) is None:
             if len(self._of_element) >= MAX_REMEMBERED:
                 self._of_element.clear()
-            found = self._of_element[key] = self._summed({place: self._in_element(place, tag, names)})
+            found = self._of_element[key] = _summed(self._weights(place, self._in_element(place, tag, names)))
         return found
 
     def of_text(self, words: Iterable[str]) -> Weights:
         """Return the weights of the words of a text."""
-        return self._summed({"t": self._words["t"].intersection(words)})
+        return _summed(self._weights("t", self._words["t"].intersection(words)))
 
     def of_image(self, block: Block) -> Weights:
         """Return the weights of all that an image names: its element, its address and its alternative text."""
-        found: dict[str, Iterable[str]] = {"ic": self._in_element("ic", block.tag, block.names)}
+        found = self._weights("ic", self._in_element("ic", block.tag, block.names))
         for place, words in _image_words(block).items():
-            found[place] = self._words[place].intersection(words)
-        return self._summed(found)
+            found += self._weights(place, self._words[place].intersection(words))
+        return _summed(found)
 
     def _in_element(self, place: str, tag: str, names: str) -> set[str]:
         """Return the known words of an element."""
-        found = {tag} if tag in self._words[place] else set()
+        words, known = self._words[place], self._in_name[place]
+        found = {tag} if tag in words else set()
         for name in _split_names(names):
-            if (known := self._in_name.get((place, name))) is None:
-                if len(self._in_name) >= MAX_REMEMBERED:
-                    self._in_name.clear()
-                known = self._in_name[place, name] = self._words[place].intersection(_name_words(name))
-            if known:
-                found |= known
+            if (of_name := known.get(name)) is None:
+                if len(known) >= MAX_REMEMBERED:
+                    known.clear()
+                of_name = known[name] = words.intersection(_name_words(name))
+            if of_name:
+                found |= of_name
         return found
 
-    def _summed(self, words: Mapping[str, Iterable[str]]) -> Weights:
-        weights = [self._known[place][word] for place, of_place in words.items() for word in of_place]
-        # The exact sum does not depend on the order, which sets do not have.
-        return (math.fsum(weights), min(0.0, *weights), max(0.0, *weights)) if weights else (0.0, 0.0, 0.0)
+    def _weights(self, place: str, known: Iterable[str]) -> list[float]:
+        weights = self._known[place]
+        return [weights[word] for word in known]
+
+
+def _summed(weights: list[float]) -> Weights:
+    """Return sum, smallest and largest; the exact sum does not depend on the order, which sets do not have."""
+    return (math.fsum(weights), min(0.0, *weights), max(0.0, *weights)) if weights else (0.0, 0.0, 0.0)
 
 
 def words_of(text: str) -> list[str]:

@@ -23,7 +23,8 @@ SAMPLE = """<html><head><title>Shapes on paper</title><meta property="og:type" c
 <figure><a href="/large/red-circle.jpg"><img src="/red-circle-300x200.jpg" width="300" height="200" alt="A circle">
 </a><figcaption>A red circle.</figcaption></figure><p>A red circle stands left of a blue square. It is large, red and
 round! Is it <a href="/why">known why</a>?</p><blockquote>No.</blockquote><pre>x = 1</pre><table><tr><td>1</td>
-<td>2</td></tr></table></article><aside class="related"><h2>Read more</h2><a href="/other"><img src="/t.jpg?w=60" class="thumb">
+<td>2</td></tr></table></article>
+<aside class="related"><h2>Read more</h2><a href="/other"><img src="/t.jpg?w=60" class="thumb">
 Other shapes</a></aside></main><footer>Contact</footer></body></html>"""
 
 

@@ -7,11 +7,16 @@ records yields a `Fixed` for each change, before the document.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from infimm_data.document import Document
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9-]+")
+_STEM_CHARACTERS = 64  # of the end of a name, which tells the files of a crawl apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +36,15 @@ class WorkItem:
     size_bytes: int
     span: tuple[int, int] | None = None
     beside: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """What the files of this item below OUT are called: the end of its name as far as it is safe, and a digest.
+
+        It depends on the name alone, so that what was done for an item stays its own when the dump grows.
+        """
+        stem = _UNSAFE.sub("_", self.name.rpartition("/")[2])[-_STEM_CHARACTERS:].strip("_-") or "item"
+        return f"{stem}-{hashlib.blake2b(self.name.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -222,12 +222,12 @@ def test_a_real_shard_is_read_with_its_pictures_and_without_a_network(tmp_path):
     assert len(found) == 32
     assert found[0].text == "Red Square is a city square in Moscow, Russia."
     layout, urls = Layout(str(tmp_path)), [document.images[0].url for document in found]
-    with open_table(layout.documents(0), DOCUMENTS, fingerprint="d") as table:
+    with open_table(layout.documents(item.key), DOCUMENTS, fingerprint="d") as table:
         for document in found:
             table.add(document_row(document))
     unreachable = dict.fromkeys(("i1.wp.com",), ("127.0.0.1", 9))
     assert fetch_item(source, item, layout, FetchSettings(), unreachable, urls, "p") == {"ok": 32}
-    rows = read_table(layout.images(0)).to_pylist()
+    rows = read_table(layout.images(item.key)).to_pylist()
     assert [(row["width"], row["height"]) for row in rows] == [
         (document.images[0].width, document.images[0].height) for document in found
     ]

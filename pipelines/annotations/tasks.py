@@ -40,7 +40,7 @@ TaskName = Literal[
 class Task:
     """How the rows of a set become questions about an image.
 
-    place: of the rows, see `pipelines.annotations.rows.read_rows`; image: name of the image file from the fields of
+    place: of the rows, see `pipelines.records.json_values`; image: name of the image file from the fields of
     the row, `key` being the name of the row itself; prompt: after the question, or all there is to ask; question,
     answers, choices, hint: names of fields, the first answers field that is there counts; names: place of a list
     that gives the image of each image_id its file_name; urls: fields with an address of the image; splits: what the

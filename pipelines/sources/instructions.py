@@ -26,9 +26,10 @@ from pipelines.annotations.conversations import (
     split_text,
 )
 from pipelines.annotations.image_folder import ImageFolder
-from pipelines.annotations.reading import SUFFIXES, answered, previewed
-from pipelines.annotations.rows import Row, read_rows
-from pipelines.records.files import list_items
+from pipelines.annotations.reading import annotation_rows, answered, rows_format
+from pipelines.records.files import Record, list_items
+from pipelines.records.frame import preview_rows
+from pipelines.records.json_lines import SUFFIXES
 from pipelines.sources.contract import Answer, Preview, Skipped, WorkItem
 
 BASE64 = ("image_base64_str", "image_str")
@@ -81,15 +82,15 @@ class Instructions:
         wanted = {url for url in urls if url.startswith(_INLINE)}
         if not wanted:
             return
-        for row in read_rows(item):
-            for text in _inline(row.data) if isinstance(row, Row) else ():
+        for row in annotation_rows(item):
+            for text in _inline(row.data) if isinstance(row, Record) else ():
                 if (url := _inline_url(text)) in wanted:
                     wanted.discard(url)
                     yield url, _decoded(text, self.max_image_bytes)
 
     def preview(self, items: Sequence[WorkItem]) -> Preview:
         """Tell what the beginning of the first file holds, extrapolated."""
-        return previewed(self, items, None, lambda item: _Reading(self, item).answers)
+        return preview_rows(self, items, rows_format(None))
 
     def folder(self, item: WorkItem) -> ImageFolder:
         """Return the folder of the named images of an annotation file."""
@@ -120,7 +121,7 @@ class _Reading:
         self._folder = source.folder(item)
         self._choices = source.choices(item)
 
-    def answers(self, row: Row) -> Iterator[Answer]:
+    def answers(self, row: Record) -> Iterator[Answer]:
         """Yield what becomes of a row."""
         try:
             conversation, inline = self._read(row)
@@ -138,7 +139,7 @@ class _Reading:
         document = new_document(nodes, Origin(dump=self._item.name, offset=row.offset))
         yield Document(id=document.id, nodes=nodes, origin=document.origin, record=record)
 
-    def _read(self, row: Row) -> tuple[Conversation, bool]:
+    def _read(self, row: Record) -> tuple[Conversation, bool]:
         """Return a row as a conversation of one exchange, and whether its images lie in the row."""
         if not isinstance(row.data, dict):
             raise NotAConversation("not_an_object", f"found {type(row.data).__name__}, expected an object")

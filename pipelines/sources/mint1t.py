@@ -15,7 +15,6 @@ from pipelines.interleaved.lists import (
     BrokenImage,
     as_list,
     as_mapping,
-    as_number,
     document_of,
     image_node,
     interleave,
@@ -23,9 +22,11 @@ from pipelines.interleaved.lists import (
 )
 from pipelines.preview import sampled
 from pipelines.records.files import Record, list_items
-from pipelines.records.rows import preview_rows, read_rows
-from pipelines.records.tar_members import SUFFIXES as TAR_SUFFIXES
-from pipelines.records.tar_members import read_members
+from pipelines.records.frame import preview_rows
+from pipelines.records.rows import RowFormat, read_rows
+from pipelines.records.tars import SUFFIXES as TAR_SUFFIXES
+from pipelines.records.tars import read_members
+from pipelines.records.values import as_number
 from pipelines.sources.contract import Preview, Skipped, WorkItem
 
 SUFFIXES = (*TAR_SUFFIXES, ".parquet")
@@ -81,11 +82,13 @@ class Mint1t:
 
     def preview(self, items: Sequence[WorkItem]) -> Preview:
         """Tell rows and columns from the footers of Parquet files; sample tars."""
-        return preview_rows(self, items) if items and items[0].name.endswith(".parquet") else sampled(self, items)
+        if items and not items[0].name.lower().endswith(TAR_SUFFIXES):
+            return preview_rows(self, items, self._format())
+        return sampled(self, items)
 
     def _records(self, item: WorkItem) -> Iterator[tuple[str, Record | Skipped]]:
         if not item.name.lower().endswith(TAR_SUFFIXES):
-            for row in read_rows(item, "train", COLUMNS, ("texts", "images"), self.max_record_bytes):
+            for row in read_rows(item, self._format()):
                 yield "", row
             return
         for member in read_members(item, lambda key, suffix: suffix == "json", self.max_record_bytes):
@@ -102,6 +105,9 @@ class Mint1t:
                 yield "", Skipped(reason="not_json", offset=member.offset, detail=detail)
             else:
                 yield member.key, Record(item.name, member.offset, data)
+
+    def _format(self) -> RowFormat:
+        return RowFormat(columns=COLUMNS, required=("texts", "images"), max_bytes=self.max_record_bytes)
 
     def _nodes(self, key: str, record: Record) -> Iterator[Any]:
         texts, entries = as_list(record.data, "texts"), as_list(record.data, "images")

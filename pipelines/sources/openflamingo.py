@@ -13,7 +13,7 @@ from infimm_data.document import Document, ImageNode
 from pipelines.interleaved.lists import BrokenImage, BrokenRecord, document_of, image_node, numbers
 from pipelines.interleaved.matched import Assignment, place_images, read_matched
 from pipelines.records.files import Record, list_items
-from pipelines.records.tar_members import SUFFIXES, Member, read_members
+from pipelines.records.tars import SUFFIXES, Member, read_members
 from pipelines.sources.contract import Skipped, WorkItem
 
 

@@ -101,9 +101,8 @@ def is_lines(item: WorkItem, expected: RowFormat) -> bool:
 def count_rows(item: WorkItem) -> int:
     """Return how many answers `read_rows` gives: by a Parquet footer, else by reading. Raises SourceError."""
     with open_file(item.path) as file:
-        if is_table(file.read(6)):
-            if (known := Table(file, item.name).num_rows) is not None:
-                return known
+        if is_table(file.read(6)) and (known := Table(file, item.name).num_rows) is not None:
+            return known
     return sum(1 for _ in read_rows(item, RowFormat()))
 
 

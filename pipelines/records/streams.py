@@ -6,14 +6,13 @@ import gzip
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from io import BufferedReader, RawIOBase
 from typing import Any, BinaryIO, cast
 
 from infimm_data.errors import SourceError
 from pipelines.records.files import open_file
-from pipelines.sources.contract import Skipped, WorkItem
+from pipelines.sources.contract import Skipped
 
 MAX_ZIP_MEMBERS = 10_000
 MEMBER_SUFFIXES = (".jsonl", ".json", ".ndjson", ".csv", ".tsv")
@@ -121,22 +120,3 @@ def _zipped(file: BinaryIO, name: str) -> Iterator[tuple[str, BinaryIO] | Skippe
 
 def _is_data(name: str) -> bool:
     return name.lower().endswith(MEMBER_SUFFIXES) and not name.startswith("__MACOSX/")
-
-
-def inflated_items(items: Sequence[WorkItem]) -> list[WorkItem]:
-    """Return the items with the sizes that they inflate to, by the ratio of the first: offsets are counted in these."""
-    if not items or not items[0].size_bytes:
-        return list(items)
-    first = items[0]
-    with open_file(first.path) as file:
-        start, size = file.read(4), first.size_bytes
-        if start == b"PK\x03\x04":
-            try:
-                with zipfile.ZipFile(file) as archive:
-                    size = sum(one.file_size for one in archive.infolist() if _is_data(one.filename))
-            except zipfile.BadZipFile:
-                pass  # cut off: as large as it lies there
-        elif start[:2] == b"\x1f\x8b":
-            file.seek(-4, 2)
-            size = int.from_bytes(file.read(4), "little")  # RFC 1952: of the last member, modulo 2**32
-    return [replace(item, size_bytes=item.size_bytes * size // first.size_bytes) for item in items]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
 import zlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
 from infimm_data.errors import SourceError
-from pipelines.records.files import open_file
+from pipelines.records.files import Record, open_file
+from pipelines.records.json_lines import checked
 from pipelines.sources.contract import Skipped, WorkItem
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
@@ -61,6 +63,20 @@ def read_members(item: WorkItem, wanted: Callable[[str, str], bool], max_bytes: 
         elif size > max_bytes and wanted(member.key, member.suffix):
             detail = f"{member.key}.{member.suffix}: {size} bytes, at most {max_bytes} are read"
             yield Skipped(reason="record_too_large", offset=member.offset, detail=detail)
+
+
+def read_json_members(item: WorkItem, max_bytes: int) -> Iterator[Record | Skipped]:
+    """Yield the object of each KEY.json under its key; what is none as Skipped `not_json`. Raises as `read_members`."""
+    for member in read_members(item, lambda key, suffix: suffix == "json", max_bytes):
+        if isinstance(member, Skipped):
+            yield member
+            continue
+        try:
+            record = Record(item.name, member.offset, json.loads(member.data), member.key)
+        except (ValueError, RecursionError) as error:
+            yield Skipped(reason="not_json", offset=member.offset, detail=f"{member.key}.json: {error}")
+            continue
+        yield checked(record)
 
 
 def read_samples(item: WorkItem, wanted: Collection[str], max_bytes: int) -> Iterator[TarSample | Skipped]:

@@ -1,4 +1,8 @@
-"""MINT-1T (Awadalla et al. 2024): PDF documents in tars, their pictures in TIFF files; HTML documents in tables."""
+"""MINT-1T (Awadalla et al. 2024): PDF documents in tars, their pictures in TIFF files; HTML documents in tables.
+
+Fields as the viewers of mlfoundations/MINT-1T-PDF-CC-2023-23 and MINT-1T-HTML on huggingface.co show them: `images` is
+["page_0_image_85", null] beside `image_metadata` [{height, page, sha256, width, xref}] in the tars, URLs in the tables.
+"""
 
 from __future__ import annotations
 

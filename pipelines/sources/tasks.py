@@ -133,6 +133,8 @@ class _Reading:
             name = self._pattern.format(**{**data, "key": key})
         except (KeyError, ValueError, IndexError, AttributeError, TypeError) as error:
             raise NotARow("no_image_name", f"{self._pattern!r} does not fit the row ({error!r})") from None
+        if self.task.suffix_varies:
+            name = self._folder.other_suffix(name) or name
         url = self._folder.url(name)
         if url is None:
             raise NotARow("unsafe_image_name", f"{name[:200]!r} does not lie in the folder of images")

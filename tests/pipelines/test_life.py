@@ -8,6 +8,7 @@ from infimm_data.shards import read_sample
 from pipelines.cli import main
 from pipelines.layout import Layout
 from pipelines.life import documents_of, skipped_of
+from tests.pipelines.made_source import key_of
 
 
 def life(out, what):

@@ -20,7 +20,7 @@ def test_what_the_dump_measured_stands_beside_what_the_steps_measure_under_a_nam
     with open_table(layout.documents("a"), DOCUMENTS, fingerprint="d") as table:
         for document in documents:
             table.add(document_row(document))
-    measure_item((Step("text_length", TextLength()),), 0, layout, "m")
+    measure_item((Step("text_length", TextLength()),), "a", layout, "m")
     found = read_table(layout.document_scores("a")).to_pydict()
     assert found["num_words"] == [2, 1]
     assert found["dump_num_words"] == [99, None]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from infimm_data.document import Document
 from infimm_data.errors import SourceError
 from pipelines.records.files import positions
-from pipelines.sources.contract import Preview, Previewed, Source, WorkItem
+from pipelines.sources.contract import Answer, Preview, Previewed, Skipped, Source, WorkItem
 
 SAMPLED_DOCUMENTS = 200
 SAMPLED_SECONDS = 10.0
@@ -58,6 +59,8 @@ def sampled(
         num_images=round(sample.images * scale),
         seconds=sample.seconds * scale,
         how=f"all of {first.name}" if scale == 1 else how,
+        skipped=dict(sample.skipped.most_common()),
+        measures=frozenset(sample.measures) if sample.documents else None,
     )
 
 
@@ -73,6 +76,18 @@ class _Sample:
     begin: int = 0
     end: int | None = None
     seconds: float = 0.0
+    skipped: Counter[str] = field(default_factory=Counter)
+    measures: set[str] = field(default_factory=set)
+
+    def add(self, found: Answer) -> None:
+        """Count an answer."""
+        self.answers += 1
+        if isinstance(found, Document):
+            self.documents += 1
+            self.images += len(found.images)
+            self.measures.update(found.measures, *(node.scores for node in found.images))
+        elif isinstance(found, Skipped):
+            self.skipped[found.reason] += 1
 
 
 def _sample(source: Source, item: WorkItem, max_documents: int, max_seconds: float) -> _Sample:
@@ -89,9 +104,6 @@ def _sample(source: Source, item: WorkItem, max_documents: int, max_seconds: flo
             if (sample.documents >= max_documents and is_enough) or is_late:
                 sample.end = at or (found.origin.offset if isinstance(found, Document) else found.offset)
                 break
-            sample.answers += 1
-            if isinstance(found, Document):
-                sample.documents += 1
-                sample.images += len(found.images)
+            sample.add(found)
     sample.seconds = time.monotonic() - start
     return sample

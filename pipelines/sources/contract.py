@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from infimm_data.document import Document
@@ -78,7 +78,8 @@ class Preview:
     size_bytes: to be read in all, None for the sum of the work items; columns: of its tables, as they stand there,
     () where it has none; num_documents, num_images: what reading all of it would yield, before any filter, None
     where that cannot be told; seconds: that reading takes on one core, or None; how: where the numbers come from,
-    as a clause ("row counts of 4 of 128 files").
+    as a clause ("row counts of 4 of 128 files"); skipped: why records of the sample became no document, by reason;
+    measures: what the dump measured on the documents and images of the sample, None without a sample.
     """
 
     size_bytes: int | None = None
@@ -87,6 +88,8 @@ class Preview:
     num_images: int | None = None
     seconds: float | None = None
     how: str = ""
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    measures: Collection[str] | None = None
 
 
 class Source(Protocol):

@@ -16,6 +16,7 @@ from pipelines.sources.contract import Answer, Preview, Previewed, Skipped, Sour
 
 SAMPLED_DOCUMENTS = 200
 SAMPLED_SECONDS = 10.0
+SAMPLED_BYTES = 1 << 20  # at least, of a file of which a reader takes pieces ahead
 READ_AHEAD_BYTES = 1 << 18  # of any reader: gzip inflates 128 KB at a time, ijson parses 64 KB
 
 
@@ -31,7 +32,7 @@ def sampled(
     """Read the beginning of the first work item and extrapolate to all, by rows where `num_rows` says how many.
 
     num_rows: answers (documents and skipped) that all items together would give; None extrapolates by stored
-    bytes. The sample ends after `max_documents` (and as many bytes as a reader takes ahead), or with the first answer
+    bytes. The sample ends after `max_documents` (and SAMPLED_BYTES of such a file), or with the first answer
     after `max_seconds`. How many bytes it took is the size of an item that it reads whole, else how far the file was
     read, for one that `pipelines.records` opened, else the `offset` of its last answer. Without any, the numbers are
     None.
@@ -50,8 +51,10 @@ def sampled(
     elif num_rows is not None and sample.answers:
         scale, how = num_rows / sample.answers, f"{took}{sample.answers:,} rows of {first.name}"
     elif size > 0:
-        whole = sum(item.size_bytes for item in items) - sample.begin * len(items)
-        scale, how = whole / max(1, size - sample.begin), f"{took}{size / 1e6:.2f} MB of {first.name}"
+        before = max(0, sample.first - READ_AHEAD_BYTES) * len(items)  # bytes that hold no record
+        whole = sum(item.size_bytes for item in items) - before
+        size -= 0 if sample.end is None else sample.first
+        scale, how = whole / max(1, size), f"{took}{size / 1e6:.2f} MB of {first.name}"
     else:
         return Preview(how=f"{first.name} does not say how many bytes its first {sample.documents} documents take")
     return Preview(
@@ -66,14 +69,14 @@ def sampled(
 
 @dataclass(slots=True)
 class _Sample:
-    """answers: documents and others; begin: bytes before the first of them, where records stand behind other things;
-    end: bytes before the answer that was not counted any more, None: it is all.
+    """answers: documents and others; first: how far the file was read when the first of them came; end: bytes before
+    the answer that was not counted any more, None: it is all.
     """
 
     documents: int = 0
     images: int = 0
     answers: int = 0
-    begin: int = 0
+    first: int = 0
     end: int | None = None
     seconds: float = 0.0
     skipped: Counter[str] = field(default_factory=Counter)
@@ -98,8 +101,8 @@ def _sample(source: Source, item: WorkItem, max_documents: int, max_seconds: flo
         for found in answers:
             at = position(item.path)
             if at is not None and not sample.answers:
-                sample.begin = max(0, at - READ_AHEAD_BYTES)  # what is read ahead is of the first records
-            is_enough = at is None or at - sample.begin >= 2 * READ_AHEAD_BYTES
+                sample.first = at
+            is_enough = at is None or at - sample.first >= SAMPLED_BYTES
             is_late = sample.answers and time.monotonic() - start > max_seconds
             if (sample.documents >= max_documents and is_enough) or is_late:
                 sample.end = at or (found.origin.offset if isinstance(found, Document) else found.offset)

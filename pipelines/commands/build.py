@@ -94,6 +94,8 @@ def show_work_items(recipe: Recipe, console: Console) -> None:
     if found.skipped:
         reasons = ", ".join(f"{reason} {number:,}" for reason, number in found.skipped.items())
         say(console, f"records of the sample that become no document: {reasons}")
+    if found.skipped and found.num_documents == 0:
+        say(console, "no record of the sample becomes a document: do kind and columns fit the dump?", style="red")
     for step, measure in _unmeasured(recipe, found):
         say(console, f"step {step} asks for '{measure}', which the dump does not have; a build would stop", style="red")
     say(console, "nothing was written; the same command without --dry-run builds")

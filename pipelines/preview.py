@@ -53,7 +53,7 @@ def sampled(
     elif size > 0:
         before = max(0, sample.first - READ_AHEAD_BYTES) * len(items)  # bytes that hold no record
         whole = sum(item.size_bytes for item in items) - before
-        size -= 0 if sample.end is None else sample.first
+        size -= sample.first if sample.end is not None and sample.end > sample.first else 0
         scale, how = whole / max(1, size), f"{took}{size / 1e6:.2f} MB of {first.name}"
     else:
         return Preview(how=f"{first.name} does not say how many bytes its first {sample.documents} documents take")

@@ -204,11 +204,8 @@ def _obtain(
     for url, data in source.images(item, list(urls)):
         if url in left:
             short = left.pop(url)
-            yield (
-                (short, "ok", data, False)
-                if len(data) <= settings.max_bytes
-                else (short, "too_many_bytes", None, False)
-            )
+            is_small = len(data) <= settings.max_bytes
+            yield short, "ok" if is_small else "too_many_bytes", data if is_small else None, False
     for url in [url for url in left if url[:5].lower() == "data:" or not _SCHEME.match(url)]:
         yield left.pop(url), "bad_data_uri" if url[:5].lower() == "data:" else MISSING, None, False
     with contextlib.closing(fetch_all(left, settings, connect_to)) as answers:

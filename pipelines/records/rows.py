@@ -25,11 +25,8 @@ from pipelines.records.streams import DAMAGED, open_streams
 from pipelines.records.tables import Table, is_table
 from pipelines.sources.contract import Skipped, WorkItem
 
-TEXT_SUFFIXES = (*delimited.SUFFIXES, *json_lines.SUFFIXES)
-SUFFIXES = (*tables.SUFFIXES, *TEXT_SUFFIXES)
-MAX_RECORD_BYTES = (
-    1 << 20
-)  # of a row of numbers, a URL and a caption: these take some hundred; more is damage or an attack
+SUFFIXES = (*tables.SUFFIXES, *delimited.SUFFIXES, *json_lines.SUFFIXES)
+MAX_RECORD_BYTES = 1 << 20  # of a URL and a caption, which take some hundred: more is damage or an attack
 DELIMITED = ("csv", "tsv")
 CDX = ("cdxj", "cdx")
 _PROBE_BYTES = 1 << 16
@@ -77,8 +74,8 @@ def read_rows(item: WorkItem, expected: RowFormat) -> Iterator[Record | Skipped]
             yield from _stream_rows(found[1], found[0], item, expected)
 
 
-def columns_of(item: WorkItem, expected: RowFormat) -> tuple[str, ...]:
-    """Return the columns of a work item's file; of JSON, the keys of its first object. Raises SourceError."""
+def table_columns(item: WorkItem, expected: RowFormat) -> tuple[str, ...]:
+    """Return the columns of a table, () of JSON, where each record names its own. Raises SourceError."""
     if item.path.startswith(PREFIX):
         return hub_columns(item, expected.split)
     with open_file(item.path) as file:
@@ -87,15 +84,15 @@ def columns_of(item: WorkItem, expected: RowFormat) -> tuple[str, ...]:
     if _kind(item.path) in DELIMITED:
         for found in open_streams(item.path, file_name(item)):
             return () if isinstance(found, Skipped) else _delimited(found[1], found[0], item, expected).columns
+    return ()
+
+
+def columns_of(item: WorkItem, expected: RowFormat) -> tuple[str, ...]:
+    """Return the columns of a work item's file; of JSON, the keys of its first object. Raises SourceError."""
+    if columns := table_columns(item, expected):
+        return columns
     first: Any = next((one.data for one in read_rows(item, expected) if isinstance(one, Record)), {})
     return tuple(map(str, first)) if isinstance(first, dict) else ()
-
-
-def is_lines(item: WorkItem, expected: RowFormat) -> bool:
-    """Say whether a JSON file is read as lines, whose offsets are bytes."""
-    for found in open_streams(item.path, item.name):
-        return isinstance(found, Skipped) or _probed(found[1], expected.place, _kind(item.path))[2]
-    return True
 
 
 def count_rows(item: WorkItem) -> int:
@@ -139,12 +136,14 @@ def _delimited(stream: BinaryIO, dump: str, item: WorkItem, expected: RowFormat)
 
 
 def _one_object(stream: BinaryIO, dump: str, max_bytes: int) -> Record | Skipped:
-    data = stream.read(max_bytes + 1)
-    if len(data) > max_bytes:
-        detail = f"{dump}: one value of over {max_bytes} bytes"
-        return Skipped(reason="record_too_large", offset=0, detail=detail)
     try:
+        data = stream.read(max_bytes + 1)
+        if len(data) > max_bytes:
+            detail = f"{dump}: one value of over {max_bytes} bytes"
+            return Skipped(reason="record_too_large", offset=0, detail=detail)
         return checked(Record(dump, 0, json.loads(data)))
+    except DAMAGED as error:
+        return Skipped(reason="damaged_record", offset=0, detail=f"{dump}: {error}")
     except (ValueError, RecursionError) as error:
         return Skipped(reason="not_json", offset=0, detail=f"{dump}: {error}")
 

@@ -13,7 +13,7 @@ from pipelines.records.delimited import Header
 from pipelines.records.files import Record
 from pipelines.records.frame import preview_rows
 from pipelines.records.parts import file_name, table_parts
-from pipelines.records.rows import SUFFIXES, RowFormat, columns_of, read_rows
+from pipelines.records.rows import SUFFIXES, RowFormat, read_rows, table_columns
 from pipelines.records.values import (
     BadValue,
     as_pixels,
@@ -82,7 +82,7 @@ class ImageCaptions:
         """
         columns = self.columns()
         dump = file_name(item)
-        _check_columns(dump, columns_of(item, self._format()), columns)
+        _check_columns(dump, table_columns(item, self._format()), columns)
         seen: set[str] = set()
         for found in read_rows(item, self._format()):
             if isinstance(found, Skipped):

@@ -106,6 +106,11 @@ def test_a_file_that_is_one_value_over_many_lines_is_read_whole(read):
     assert read(json.dumps(GOOD, indent=2).encode()[:-30]) == [0, 1, 2, 3, "damaged_record"]
 
 
+def test_one_value_over_many_lines_of_a_gzip_that_ends_early_is_counted(read):
+    value = json.dumps({"n": 1, "x": [n * 7919 % 10007 for n in range(9_000)]}, indent=1).encode()
+    assert read(gzip.compress(value)[:-2000], "a.json.gz", max_bytes=1_000_000) == ["damaged_record"]
+
+
 def test_a_first_line_that_is_a_list_costs_itself_only(read):
     assert read(b'[1, 2]\n{"n": 1}\n{"n": 2}\n') == ["not_json", 1, 2]
 

@@ -167,7 +167,8 @@ def test_a_csv_may_have_line_breaks_in_quotes_and_stray_quotes(tmp_path, suffix)
 
 def test_json_lines_may_differ_in_their_keys(tmp_path):
     lines = [
-        json.dumps({"image_url": "u1", "text": "one", "source": "coco"}), "{broken", "[1]", "", "NaN",
+        json.dumps({"other": 1}), json.dumps({"image_url": "u1", "text": "one", "source": "coco"}), "{broken", "[1]",
+        "", "NaN",
         json.dumps({"image_url": None, "text": "no image", "source": "localized_narratives"}),
         json.dumps({"url": "u2", "caption": "two", "license": "cc0"}), json.dumps({"image_url": 5, "text": "x"}),
     ]  # fmt: skip
@@ -175,7 +176,7 @@ def test_json_lines_may_differ_in_their_keys(tmp_path):
     found = documents(tmp_path, preset="pmd")
     assert [d.origin.url for d in found] == ["u1", "u2"]
     assert (found[0].images[0].scores, found[1].origin.licence) == ({"source": "coco"}, "cc0")
-    assert reasons(tmp_path, preset="pmd") == {"not_json": 3, "no_url": 1, "wrong_type": 1}
+    assert reasons(tmp_path, preset="pmd") == {"not_json": 3, "no_url": 2, "wrong_type": 1}
 
 
 def test_a_line_without_end_is_counted_and_never_held(tmp_path):

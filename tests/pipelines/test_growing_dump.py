@@ -10,7 +10,6 @@ import pytest
 
 from infimm_data.errors import ConfigError
 from infimm_data.shards import read_manifest
-from infimm_data.tables import read_table
 from pipelines.build import build
 from pipelines.layout import Layout
 from pipelines.run import Run
@@ -95,14 +94,6 @@ def test_a_file_that_leaves_the_dump_leaves_the_decisions_and_keeps_its_work(go,
     assert listed == [key_of(f"{n}.json") for n in range(3)]
     away.rename(moved)
     assert go(out) == ({"dedup": 1}, [])
-
-
-def test_an_image_that_the_touched_file_holds_by_now_is_taken_from_it(go, growing, out):
-    shared = [page("https://t.example/", f"http://{WEB}/ok?40.png")]  # the source draws what ends in .png
-    grow(growing, "t.json", *shared)
-    go(out)
-    (row,) = read_table(Layout(str(out)).images(key_of("t.json"))).to_pylist()
-    assert row["from_web"] is False
 
 
 @pytest.mark.parametrize(

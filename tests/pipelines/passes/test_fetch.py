@@ -157,3 +157,31 @@ def test_a_kill_between_tar_and_table_leaves_all_offsets_right(layout, monkeypat
     assert data_of(layout, row) == PNG
     rows = fetch(layout, ["a", "b"], {"b": png(5)})
     assert [data_of(layout, row) for row in rows] == [PNG, png(5)]
+
+
+def test_of_a_touched_item_the_answers_of_the_web_stay_and_the_images_of_the_dump_are_taken_anew(layout):
+    before, after, url = "l" * 32 + "a" * 32, "l" * 32 + "b" * 32, f"http://{HOST}/ok"
+    with HostileWeb() as web:
+        fetch(layout, [url, f"http://{HOST}/absent", "u"], {"u": PNG}, before, web)
+        asked = list(web.paths)
+        rows = fetch(layout, [url, f"http://{HOST}/absent", "u"], {"u": png(9)}, after, web)
+        assert web.paths == asked
+    assert [(row["url"], row["status"], row["from_web"]) for row in rows] == [
+        (url, "ok", True), (f"http://{HOST}/absent", "http_404", True), ("u", "ok", False),
+    ]  # fmt: skip
+    assert [data_of(layout, row) for row in (rows[0], rows[2])] == [PNG, png(9)]
+
+
+def test_an_image_that_a_touched_item_holds_by_now_is_taken_from_it(layout):
+    before, after, url = "l" * 32 + "a" * 32, "l" * 32 + "b" * 32, f"http://{HOST}/ok"
+    with HostileWeb() as web:
+        fetch(layout, [url], {}, before, web)
+        (row,) = fetch(layout, [url], {url: png(9)}, after, web)
+    assert (data_of(layout, row), row["from_web"]) == (png(9), False)
+
+
+def test_other_limits_keep_nothing_of_what_was_fetched(layout):
+    with HostileWeb() as web:
+        fetch(layout, [f"http://{HOST}/ok"], {}, "l" * 32 + "a" * 32, web)
+        fetch(layout, [f"http://{HOST}/ok"], {}, "m" * 32 + "a" * 32, web)
+        assert web.paths == ["/ok", "/ok"]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from infimm_data.document import Document, Measure
 from infimm_data.rules import FirstOfGroup, Level, Rule
-from infimm_data.text import normal_form
+from infimm_data.text import text_digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,10 +18,8 @@ class ExactDuplicateText:
     level: ClassVar[Level] = "document"
 
     def measure(self, document: Document) -> Mapping[str, Measure]:
-        """Return `text_hash`: 32 hex digits (128 bits of BLAKE2b) of the normal form, None without a word."""
-        text = normal_form(document.text)
-        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-        return {"text_hash": digest if text else None}
+        """Return `text_hash`: `text_digest`, None without a word."""
+        return {"text_hash": text_digest(document.text)}
 
     def rules(self) -> tuple[Rule, ...]:
         """Return the one rule: the first of each group stays."""

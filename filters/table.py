@@ -8,7 +8,9 @@ from filters.c4_lines import C4Lines
 from filters.c4_page import C4Page
 from filters.clip_assignment import ClipAssignment
 from filters.clip_score import ClipScore
+from filters.duplicate_pair import DuplicatePair
 from filters.exact_duplicate_text import ExactDuplicateText
+from filters.frequent_text import FrequentText
 from filters.gopher_quality import GopherQuality
 from filters.image_bytes import ImageBytes
 from filters.image_count import ImageCount
@@ -51,6 +53,8 @@ FILTERS: dict[str, type[Any]] = {
     # documents beside each other
     "exact_duplicate_text": ExactDuplicateText,
     "near_duplicate_text": NearDuplicateText,
+    "frequent_text": FrequentText,
+    "duplicate_pair": DuplicatePair,
     # images, before and after they are fetched
     "image_url": ImageUrl,
     "image_url_list": ImageUrlList,

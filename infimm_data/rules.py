@@ -80,6 +80,53 @@ class OneOf:
 
 
 @dataclass(frozen=True, slots=True)
+class BestFraction:
+    """Keeps the best `bound` (0 to 1) of all rows of the set that were measured, whatever else drops them.
+
+    As DataComp cuts its pool (`get_threshold` in its baselines/utils.py): a row passes that measures no less than the
+    one at place floor(bound * rows), counted from 0, of the descending order; equals pass together. `or_unknown` as in
+    `AtLeast`.
+    """
+
+    measure: str
+    bound: float
+    reason: str
+    or_unknown: bool = False
+
+    def passes(self, values: npt.NDArray[Any]) -> Mask:
+        """Return True where the value passes; values: one number for every row of the set, NaN where not measured."""
+        numbers = np.asarray(values, dtype=np.float64)
+        passing = numbers >= self.cut(numbers)  # NaN compares False
+        return passing | np.isnan(numbers) if self.or_unknown else passing
+
+    def cut(self, values: npt.NDArray[Any]) -> float:
+        """Return the smallest value that passes; NaN where nothing was measured."""
+        numbers = np.asarray(values, dtype=np.float64)
+        measured = numbers[~np.isnan(numbers)]
+        if not len(measured):
+            return math.nan
+        place = len(measured) - 1 - min(int(self.bound * len(measured)), len(measured) - 1)
+        return float(np.partition(measured, place)[place])
+
+
+@dataclass(frozen=True, slots=True)
+class GroupAtMost:
+    """Keeps the documents of groups that have at most `bound` members in the whole set, whatever else drops them.
+
+    `measure` names a column of group slugs; None is a document that has no twin, and stays.
+    """
+
+    measure: str
+    bound: float
+    reason: str
+
+    def passes(self, values: npt.NDArray[Any]) -> Mask:
+        """Return True where the value passes; values: the size of each document's group, 1 where it is alone."""
+        passing: Mask = np.asarray(values) <= self.bound
+        return passing
+
+
+@dataclass(frozen=True, slots=True)
 class FirstOfGroup:
     """Keeps one document of each group: the one with most images still kept, then the first in dump order.
 
@@ -92,7 +139,7 @@ class FirstOfGroup:
     bound: None = None
 
 
-Rule = AtLeast | AtMost | OneOf | FirstOfGroup
+Rule = AtLeast | AtMost | OneOf | BestFraction | GroupAtMost | FirstOfGroup
 
 
 class Filter(Protocol):
@@ -205,6 +252,9 @@ class AssignsImages(Protocol):
         ...
 
 
+_MEASURING = (EditsDocument, MeasuresDocument, MeasuresImageNode, GroupsDocuments, GroupsImages, ScoresPairs)
+
+
 def within(
     measure: str,
     low: float | None,
@@ -237,8 +287,12 @@ def measured_with(settings: Any) -> dict[str, Any]:
 
     Bounds are named `min_*`, `max_*` or `keep*` (STYLE: bounds are inclusive), where images are put `order`;
     everything else (a model, an n-gram length) shapes the measured value, so a change there measures again. The files
-    that settings name stand there with their digests: another content measures again, too.
+    that settings name stand there with their digests: another content measures again, too. A filter that measures
+    nothing has no such settings.
     """
+    measuring: Any = settings
+    if not isinstance(settings, _MEASURING):
+        return {}
     bounds = ("min_", "max_", "keep", "order")
-    shaping = {f.name: getattr(settings, f.name) for f in fields(settings) if not f.name.startswith(bounds)}
+    shaping = {f.name: getattr(measuring, f.name) for f in fields(measuring) if not f.name.startswith(bounds)}
     return shaping | digests_of(settings)

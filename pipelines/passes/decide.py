@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from infimm_data.rules import FirstOfGroup, Mask, Rule
+from infimm_data.rules import BestFraction, FirstOfGroup, GroupAtMost, Mask, Rule
 from pipelines.facts import Facts, needs_pixels
 from pipelines.passes.verdicts import StepCount, Verdicts, shown
 from pipelines.recipe import Step
@@ -83,6 +83,8 @@ def _apply(facts: Facts, found: Decisions, step: Step, rule: Rule, incumbents: M
     is_optional = getattr(rule, "or_unknown", False)
     if level == "image":
         candidates, values = _live_images(facts, found), facts.image_column(rule.measure, is_optional=is_optional)
+    elif isinstance(rule, GroupAtMost):
+        candidates, values = found.documents.kept, _group_sizes(facts.document_groups(rule.measure))
     else:
         candidates, values = found.documents.kept, _document_values(facts, found, rule.measure, is_optional)
     if isinstance(rule, FirstOfGroup):
@@ -93,9 +95,8 @@ def _apply(facts: Facts, found: Decisions, step: Step, rule: Rule, incumbents: M
     else:
         passes = rule.passes(values)
     failing = candidates & ~passes
-    threshold = "" if rule.bound is None else shown(rule.bound)
     dropped, came_in = int(failing.sum()), int(candidates.sum())
-    line = StepCount(step.name, level, rule.reason, rule.measure, threshold, came_in, dropped)
+    line = StepCount(step.name, level, rule.reason, rule.measure, _threshold(rule, values), came_in, dropped)
     found.count(line, failing, values[failing])
 
 
@@ -106,6 +107,19 @@ def _document_values(facts: Facts, found: Decisions, measure: str, is_optional: 
         lost = ~found.images.kept
         return np.bincount(facts.image_document[lost], minlength=facts.num_documents).astype(np.float64)
     return facts.document_column(measure, is_optional=is_optional)
+
+
+def _threshold(rule: Rule, values: npt.NDArray[Any]) -> str:
+    """Return what a rule compares with, as text; of a share of the set also where it cuts."""
+    if isinstance(rule, BestFraction):
+        return f"{shown(rule.cut(values))}, the best {shown(rule.bound)} of all"
+    return "" if rule.bound is None else shown(rule.bound)
+
+
+def _group_sizes(groups: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return how many documents of the whole set each one's group has; 1 for those without a group (-1)."""
+    sizes = np.bincount(groups[groups >= 0], minlength=1)
+    return np.where(groups < 0, 1, sizes[np.maximum(groups, 0)])
 
 
 def images_kept(facts: Facts, found: Decisions) -> npt.NDArray[Any]:

@@ -31,13 +31,13 @@ def edit(run: Run) -> None:
     todo = []
     for item in run.items:
         settings = [(step.name, step.settings(), digests_of(step.filter)) for step in edits]
-        print_ = run.prints[item.index] = fingerprint("edit", VERSION, settings, run.prints[item.index])
-        if read_metadata(run.layout.documents(item.index))[0] != print_:
-            todo.append((item, (edits, item.index, run.layout, print_)))
+        print_ = run.prints[item.key] = fingerprint("edit", VERSION, settings, run.prints[item.key])
+        if read_metadata(run.layout.documents(item.key))[0] != print_:
+            todo.append((item, (edits, item.key, run.layout, print_)))
     run.go("edit", edit_item, todo)
 
 
-def edit_item(edits: tuple[Step, ...], item: int, layout: Layout, print_: str) -> dict[str, Any]:
+def edit_item(edits: tuple[Step, ...], item: str, layout: Layout, print_: str) -> dict[str, Any]:
     """Write the edited documents of one work item; return the counts: those of extraction, and `edited` by step."""
     edited: dict[str, Counter[str]] = {step.name: Counter() for step in edits}
     with open_table(layout.documents(item), DOCUMENTS, fingerprint=print_) as table:

@@ -35,7 +35,7 @@ def dedup_texts(run: Run) -> None:
     for step in run.recipe.steps:
         print_ = group_print(step, prints)
         if isinstance(step.filter, GroupsDocuments) and not is_grouped(run.layout.groups(step.name), print_):
-            tasks.append(Task(step.name, (step.name, step.filter, run.indices, run.layout, print_)))
+            tasks.append(Task(step.name, (step.name, step.filter, run.keys, run.layout, print_)))
     report = run.cluster.run("dedup", group_documents, tasks)
     run.reports.append(report)
     for failure in report.failures:
@@ -44,11 +44,11 @@ def dedup_texts(run: Run) -> None:
 
 def gather(run: Run) -> Facts:
     """Return all measures stored so far, with the groups of documents."""
-    facts = load_facts(run.layout, run.indices, run.recipe)
-    return add_document_groups(facts, run.recipe.steps, run.layout, run.indices)
+    facts = load_facts(run.layout, run.keys, run.recipe)
+    return add_document_groups(facts, run.recipe.steps, run.layout, run.keys)
 
 
-def add_document_groups(facts: Facts, steps: Sequence[Step], layout: Layout, items: Sequence[int]) -> Facts:
+def add_document_groups(facts: Facts, steps: Sequence[Step], layout: Layout, items: Sequence[str]) -> Facts:
     """Return the facts with the stored groups that each comparing step found."""
     names = [step.name for step in steps if isinstance(step.filter, GroupsDocuments)]
     return facts.with_documents({f"{name}_group": group_column(name, layout, items) for name in names})
@@ -64,10 +64,10 @@ def is_grouped(path: str, print_: str) -> bool:
     return read_metadata(path)[0] == print_
 
 
-def group_documents(name: str, groups: GroupsDocuments, items: Sequence[int], layout: Layout, print_: str) -> int:
+def group_documents(name: str, groups: GroupsDocuments, items: Sequence[str], layout: Layout, print_: str) -> int:
     """Write groups/NAME.parquet; return how many groups there are.
 
-    Columns: item (the work item), id, NAME_group (the id of the group's first document, null where it is alone).
+    Columns: item (key), id, NAME_group (the id of the group's first document, null where it is alone).
     """
     column = signature_column(name)
     tables = [read_table(layout.document_scores(item), columns=["id", column]) for item in items]
@@ -76,19 +76,19 @@ def group_documents(name: str, groups: GroupsDocuments, items: Sequence[int], la
     first = groups.group(table.column(column).to_pylist())
     sizes = np.bincount(first, minlength=len(ids))
     slugs = [ids[position] if sizes[position] > 1 else None for position in first]
-    of_item = np.repeat(np.asarray(items, dtype=np.int64), [table.num_rows for table in tables])
+    of_item = pa.array(np.repeat(np.asarray(items, dtype=object), [table.num_rows for table in tables]), pa.string())
     found = pa.table({"item": of_item, "id": ids, f"{name}_group": pa.array(slugs, type=pa.string())})
     write_table(layout.groups(name), found, fingerprint=print_)
     return int((sizes > 1).sum())
 
 
-def group_column(name: str, layout: Layout, items: Sequence[int]) -> pa.ChunkedArray:
+def group_column(name: str, layout: Layout, items: Sequence[str]) -> pa.ChunkedArray:
     """Return the stored group of every document of these work items, in dump order.
 
     An item that failed after the groups were found takes its documents out of them, and no others.
     """
     table = read_table(layout.groups(name), columns=["item", f"{name}_group"])
-    here = pc.is_in(table.column("item"), value_set=pa.array(items, type=pa.int64()))
+    here = pc.is_in(table.column("item"), value_set=pa.array(items, type=pa.string()))
     return table.filter(here).column(f"{name}_group")
 
 

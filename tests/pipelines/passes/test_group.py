@@ -27,7 +27,7 @@ class Equal:
 
 
 def write_signatures(layout, *items):
-    for item, signatures in enumerate(items):
+    for item, signatures in zip("abc", items, strict=False):
         ids = [f"{item}{n}" for n in range(len(signatures))]
         table = measures_table({"id": ids}, [{"near_signature": s} for s in signatures], ["near_signature"])
         write_table(layout.document_scores(item), table, fingerprint="")
@@ -36,10 +36,10 @@ def write_signatures(layout, *items):
 def test_documents_are_grouped_across_work_items_under_the_id_of_their_first(tmp_path):
     layout = Layout(str(tmp_path))
     write_signatures(layout, [b"x", b"", b"y"], [], [b"y", b"x", b"", b"z"])
-    assert group_documents("near", Equal(), [0, 1, 2], layout, "p") == 2
+    assert group_documents("near", Equal(), ["a", "b", "c"], layout, "p") == 2
     found = read_table(layout.groups("near"))
-    assert found.column("id").to_pylist() == ["00", "01", "02", "20", "21", "22", "23"]
-    assert found.column("near_group").to_pylist() == ["00", None, "02", "02", "00", None, None]
+    assert found.column("id").to_pylist() == ["a0", "a1", "a2", "c0", "c1", "c2", "c3"]
+    assert found.column("near_group").to_pylist() == ["a0", None, "a2", "a2", "a0", None, None]
 
 
 def test_images_are_counted_by_documents_and_by_repeats_in_each():

@@ -1,6 +1,8 @@
 """The stream: a pure function of shards, settings and position; exact to resume; nothing lost, nothing leaked."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -9,9 +11,11 @@ import pytest
 import torch
 
 from infimm_data.errors import ConfigError, ShardError
+from infimm_data.shard_reads import ShardReads
 from infimm_data.stream.batch import Batch
 from infimm_data.stream.order import is_held_out
-from infimm_data.stream.stream import Stream, one_pass
+from infimm_data.stream.reader import Reader
+from infimm_data.stream.stream import Stream, one_pass, position_of
 from tests.infimm_data.stream.conftest import BOS, IMAGE, SETTINGS, decode, many, png, sample
 
 
@@ -253,3 +257,59 @@ def test_the_first_token_of_a_continuing_piece_is_never_predicted(shards, vocabu
         assert (batch.labels[first] == -100).all()
         starts += int((first & (batch.input_ids != BOS)).sum())
     assert starts >= 3  # pieces that do not begin with <s>, whose label is never a target anyway
+
+
+def test_going_on_reads_one_window_again_wherever_it_is(shards, vocabulary, monkeypatch):
+    folder, read = shards(many(60)), []
+    real = ShardReads.read
+    monkeypatch.setattr(ShardReads, "read", lambda self, places: read.extend(places) or real(self, places))
+
+    def documents_read(taken: int) -> int:
+        with open_stream(folder, vocabulary, rows=1) as first:
+            take(first, taken)
+            state = first.state_dict()
+        reader = Reader(folder, vocabulary, SETTINGS, image_side=8)
+        read.clear()
+        next(reader.rows(position_of(reader, state)))
+        return len(read)
+
+    assert [documents_read(taken) for taken in (3, 50, 200)] == [SETTINGS.window_documents] * 3
+
+
+KILLED = """
+import json, sys
+from infimm_data.stream.stream import Stream
+from tests.infimm_data.stream.conftest import ENCODE_ALL, SETTINGS, decode
+
+with Stream(sys.argv[1], ENCODE_ALL, SETTINGS, image_side=8, rows=2) as stream:
+    if len(sys.argv) > 2:
+        stream.load_state_dict(json.loads(sys.argv[2]))
+    while True:
+        batch = next(stream)
+        rows = [decode(row) for row in batch.input_ids]
+        print(json.dumps([rows, batch.images.sum().item(), stream.state_dict()]), flush=True)
+"""
+
+
+def test_a_killed_stream_goes_on_exactly_in_another_process(shards, vocabulary):
+    folder, seen, state = shards(many(40)), [], []
+    for _ in range(2):
+        command = [sys.executable, "-c", KILLED, folder, *state]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]) as process:
+            lines = [json.loads(process.stdout.readline()) for _ in range(7)]
+            process.kill()
+        seen += [line[:2] for line in lines]
+        state = [json.dumps(lines[-1][2])]
+    with open_stream(folder, vocabulary) as whole:
+        expected = [[row_texts([batch]), batch.images.sum().item()] for batch in take(whole, 14)]
+    assert seen == expected
+
+
+def test_images_per_row_are_bounded_and_no_document_loses_one(shards, vocabulary):
+    parts = [part for i in range(9) for part in (png(20 + i), f"image {i}.")]
+    folder = shards([sample(0, *parts), *many(12)])
+    rows = epoch_of(folder, vocabulary, SETTINGS.model_copy(update={"max_images": 2}), rows=1)
+    assert max(len(batch.images) for batch in rows) == 2
+    assert "".join(row_texts(rows)).count("<image>") == 9 + sum(i % 3 for i in range(12))
+    shown = {int(image[0, 0, 0]) for batch in rows for image in batch.images}
+    assert {20 + i for i in range(9)} <= shown

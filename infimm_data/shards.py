@@ -16,7 +16,7 @@ import json
 import mmap
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -42,10 +42,14 @@ INDEX_SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A document with the bytes of its images; `files` maps the `file` of an image node to its bytes."""
+    """A document with the bytes of its images; `files` maps the `file` of an image node to its bytes.
+
+    place: where it was read, None for one that was made.
+    """
 
     document: Document
     files: Mapping[str, bytes]
+    place: SampleLocation | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,8 +143,8 @@ def _sample_bytes(sample: Sample) -> bytes:
     members = [("json", to_json(sample.document))]
     members += sorted(sample.files.items(), key=lambda item: (int(item[0].partition(".")[0]), item[0]))
     buffer = io.BytesIO()
-    for field, data in members:
-        buffer.write(tar_member(f"{key}.{field}", data))
+    for name, data in members:
+        buffer.write(tar_member(f"{key}.{name}", data))
     return buffer.getvalue()
 
 
@@ -236,7 +240,7 @@ def parse_sample(data: Bytes, location: SampleLocation, *, start: int = 0) -> Sa
     if differ:
         lost = ", ".join(sorted(differ))
         raise ShardError(f"{where}: images and files differ in {lost}; verify the shard's sha256 or pack it again")
-    return Sample(document, MemberFiles(data, spans))
+    return Sample(document, MemberFiles(data, spans), location)
 
 
 class MemberFiles(Mapping[str, bytes]):

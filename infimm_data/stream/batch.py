@@ -15,7 +15,10 @@ from infimm_data.stream.tokens import IGNORED, Ints
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One packed row of T tokens; `images` in the order of their first use, `image_index` points into them."""
+    """One packed row of T tokens; `images` in the order of their first use, `image_index` points into them.
+
+    shown: for each image, the document in the row and the number of the image in it, both from 0.
+    """
 
     input_ids: Ints
     labels: Ints
@@ -24,6 +27,7 @@ class Row:
     image_index: Ints
     sources: Ints
     images: tuple[Pixels, ...]
+    shown: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

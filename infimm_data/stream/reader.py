@@ -40,11 +40,15 @@ _NOT_SHAPING = {"max_bad_in_a_row", "mixture"}  # the mixture's part in the rows
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The next row: the row of a window, both from 0, and the cursors of all datasets at the start of the window."""
+    """The next row: the row of a window, both from 0, and the cursors of all datasets at the start of the window.
+
+    rows: of the sequence before it, which says at which step a run is here.
+    """
 
     window: int
     row: int
     cursors: tuple[Cursor, ...]
+    rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,10 @@ class Window:
 
     def following(self, row: int) -> Position:
         """Return the position after a row of this window."""
-        return self.after if row + 1 == len(self.rows) else Position(self.start.window, row + 1, self.start.cursors)
+        if row + 1 == len(self.rows):
+            return self.after
+        before = self.start.rows - self.start.row
+        return Position(self.start.window, row + 1, self.start.cursors, before + row + 1)
 
 
 class Reader:
@@ -143,7 +150,7 @@ class Reader:
             Cursor(at.documents + count, at.tokens + more)
             for at, count, more in zip(position.cursors, counts, tokens, strict=True)
         )
-        return Window(position, rows, Position(number + 1, 0, cursors))
+        return Window(position, rows, Position(number + 1, 0, cursors, position.rows - position.row + len(rows)))
 
     def _samples(self, dataset: Dataset, start: int, count: int) -> list[Sample]:
         """Read the documents `start` to `start + count` of a dataset, counted over all of its epochs."""

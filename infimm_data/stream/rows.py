@@ -93,10 +93,11 @@ def build_row(
 ) -> tuple[Row, list[Reading]]:
     """Return a packed row with its images decoded, and how each image read. image_side: pixels of the tower's input."""
     images: list[Pixels] = []
+    places: list[tuple[int, int]] = []
     readings: list[Reading] = []
     columns: list[list[Ints]] = [[], [], [], [], [], []]
     for number, piece in enumerate(row):
-        tokens, index, pixels = _see(piece, vocabulary, settings, image_side, readings)
+        tokens, index, seen = _see(piece, vocabulary, settings, image_side, readings)
         shown = np.where(index >= 0, index + len(images), -1) if settings.images else np.full(len(index), -1)
         labels = tokens.labels.copy()
         labels[:1] = IGNORED  # nothing before it may predict it: not the document before, not the cut-off part
@@ -104,14 +105,16 @@ def build_row(
         parts = (tokens.ids, labels, np.full(length, number), np.arange(length), shown, np.full(length, piece.source))
         for column, part in zip(columns, parts, strict=True):
             column.append(part)
-        images += pixels if settings.images else []
+        if settings.images:
+            images += seen.values()
+            places += [(number, image) for image in seen]
     fillers = (vocabulary.pad, IGNORED, -1, 0, -1, -1)
     ids, labels, documents, positions, index, sources = (
         _padded(column, settings.row_tokens, filler) for column, filler in zip(columns, fillers, strict=True)
     )
     packed = Row(
         input_ids=ids, labels=labels, document_ids=documents, position_ids=positions, image_index=index,
-        sources=sources, images=tuple(images),
+        sources=sources, images=tuple(images), shown=tuple(places),
     )  # fmt: skip
     return packed, readings
 
@@ -123,8 +126,8 @@ def _padded(parts: Sequence[Ints], length: int, filler: int) -> Ints:
 
 def _see(
     piece: Piece, vocabulary: Vocabulary, settings: StreamSettings, side: int, readings: list[Reading]
-) -> tuple[Tokens, Ints, list[Pixels]]:
-    """Decode what a piece looks at; return its tokens without broken `<image>`s, their index, and the pixels.
+) -> tuple[Tokens, Ints, dict[int, Pixels]]:
+    """Decode what a piece looks at; return its tokens without broken `<image>`s, their index, and pixels by image.
 
     The text-only twin decodes as well: which tokens stay must not depend on whether images are shown.
     """
@@ -149,7 +152,7 @@ def _see(
     stays = (piece.tokens.ids != vocabulary.image) | is_own
     tokens = piece.tokens
     kept = Tokens(tokens.ids[stays], tokens.labels[stays], tokens.image_index[stays], tokens.cuts[stays])
-    return kept, index[stays], [pixels for number in shown if (pixels := decoded[number]) is not None]
+    return kept, index[stays], {number: pixels for number in shown if (pixels := decoded[number]) is not None}
 
 
 def _decode(

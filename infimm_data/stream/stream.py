@@ -96,20 +96,8 @@ class Stream:
         return self._reader.num_documents
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the next batch starts: a small dict for JSON, the same on every rank.
-
-        sources: (documents, tokens) taken of each dataset before the window.
-        """
-        where = self._position
-        return {
-            "version": VERSION,
-            "fingerprint": self._reader.fingerprint,
-            "window": where.window,
-            "row": where.row,
-            "sources": {
-                name: [at.documents, at.tokens] for name, at in zip(self.source_names, where.cursors, strict=True)
-            },
-        }
+        """Return where the next batch starts: a small dict for JSON, the same on every rank; see `state_of`."""
+        return state_of(self._reader, self._position)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state_dict` was taken; raises ConfigError when shards or settings are others."""
@@ -164,6 +152,20 @@ class Stream:
         self.close()
 
 
+def state_of(reader: Reader, position: Position) -> dict[str, Any]:
+    """Return a position as data for JSON. sources: (documents, tokens) taken of each dataset before the window."""
+    return {
+        "version": VERSION,
+        "fingerprint": reader.fingerprint,
+        "rows": position.rows,
+        "window": position.window,
+        "row": position.row,
+        "sources": {
+            one.name: [at.documents, at.tokens] for one, at in zip(reader.datasets, position.cursors, strict=True)
+        },
+    }
+
+
 def position_of(reader: Reader, state: dict[str, Any]) -> Position:
     """Return the position in a stream's state; raises ConfigError when it is not one of this reader's rows."""
     if state.get("version") != VERSION:
@@ -178,7 +180,7 @@ def position_of(reader: Reader, state: dict[str, Any]) -> Position:
             f"(fingerprint {found}, here {expected}); use those, or start a new run with another --out"
         )
     cursors = tuple(Cursor(*state["sources"][one.name]) for one in reader.datasets)
-    return Position(state["window"], state["row"], cursors)
+    return Position(state["window"], state["row"], cursors, state["rows"])
 
 
 def one_pass(

@@ -78,7 +78,12 @@ def run_explain(arguments: argparse.Namespace, console: Console) -> bool:
 
 
 def _recipe_of(path: str, settings: Any) -> tuple[Any, list[dict[str, Any]]]:
-    """Return the recipe of a run (of its last checkpoint) or of a file, and the positions that the run stored."""
+    """Return the recipe of a run (of its last checkpoint) or of a file, and the positions that the run stored.
+
+    Those of its checkpoints, and of the lines of its log that have one.
+    """
+    from model.train_log import read_metrics
+
     folder = Path(path)
     if not folder.is_dir():
         return load_settings(resolve(path), settings), []
@@ -92,7 +97,8 @@ def _recipe_of(path: str, settings: Any) -> tuple[Any, list[dict[str, Any]]]:
     if not abouts:
         raise ConfigError(f"{path}: no checkpoint; expected the --out of a training run, or a recipe")
     file, config, _ = abouts[-1]
-    return parse_settings(config, settings, where=str(file)), [state for _, _, state in abouts if state]
+    states = [state for _, _, state in abouts] + [line.get("stream") for line in read_metrics(folder / "metrics.jsonl")]
+    return parse_settings(config, settings, where=str(file)), [state for state in states if state]
 
 
 def _lines(row: Explained, title: str) -> list[str]:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from infimm_data.document import ImageNode, Origin, TextNode, new_document
 from infimm_data.shards import Sample, write_manifest, write_shard
+from infimm_data.stream.explain import find_row
 from infimm_data.stream.stream import Stream
 from model.config import TrainConfig
 from model.tokenizer import load_tokenizer
@@ -82,20 +83,28 @@ def test_it_names_documents_images_and_what_a_token_sees_and_draws_them(data, re
     assert (255, 0, 0) in colours  # the mark
 
 
-def test_positions_of_a_run_lead_to_the_same_row(data, recipe, tmp_path, capsys):
+def test_positions_of_a_run_lead_to_the_same_row(data, recipe, tmp_path, capsys, monkeypatch):
+    known: list = []
     config = TrainConfig.model_validate(yaml.safe_load(Path(recipe).read_text()))
     with Stream(data, load_tokenizer(TOKENIZER).vocabulary, config.stream, image_side=8, rows=3) as stream:
         next(stream)
         state = stream.state_dict()
+        next(stream)
+        logged = {"step": 2, "loss": 1.0, "stream": stream.state_dict()}
     folder = tmp_path / "run" / "checkpoints" / "step-00000001"
     folder.mkdir(parents=True)
     about = {"config": config.model_dump(mode="json"), "stream": state, "step": 1}
     (folder / "config.json").write_text(json.dumps(about))
+    (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n' + json.dumps(logged) + "\n")
+    monkeypatch.setattr(
+        "pipelines.commands.explain.find_row", lambda *asked: known.append(asked[2]) or find_row(*asked)
+    )
     asked = ["--data", data, "--step", "3", "--json"]
     by_run = explain(capsys, str(tmp_path / "run"), *asked)
     by_recipe = explain(capsys, recipe, *asked)
     assert by_run == by_recipe
     assert by_run[0] == 0
+    assert [position.rows for position in known[0]] == [3, 6]
 
 
 @pytest.mark.parametrize(

@@ -103,10 +103,17 @@ def by_litdata(folder: str, workers: int, use: Use) -> Iterator[int]:
 
 
 def by_energon(folder: str, workers: int, use: Use) -> Iterator[int]:
-    """Megatron-Energon: the same tars with its index; slices of 100, a buffer of 500; without end, cut after one pass."""
+    """Megatron-Energon: the same tars, indexed; slices of 100, a buffer of 500; it has no end, and is cut after one pass."""
     from megatron.energon import (
-        Cooker, DefaultTaskEncoder, Sample, WorkerConfig, basic_sample_keys, edataclass, get_savable_loader,
-        get_train_dataset, stateless,
+        Cooker,
+        DefaultTaskEncoder,
+        Sample,
+        WorkerConfig,
+        basic_sample_keys,
+        edataclass,
+        get_savable_loader,
+        get_train_dataset,
+        stateless,
     )  # fmt: skip
 
     @edataclass

@@ -103,7 +103,7 @@ def by_litdata(folder: str, workers: int, use: Use) -> Iterator[int]:
 
 
 def by_energon(folder: str, workers: int, use: Use) -> Iterator[int]:
-    """Megatron-Energon: the same tars, indexed; slices of 100, a buffer of 500; it has no end, and is cut after one pass."""
+    """Megatron-Energon: the same tars, indexed; slices of 100, a buffer of 500; no end, so cut after one pass."""
     from megatron.energon import (
         Cooker,
         DefaultTaskEncoder,

@@ -200,7 +200,7 @@ def read_index_table(folder: str, shard: ShardInfo) -> pa.Table:
     """Return the index of a shard as columns (INDEX_SCHEMA); raises ShardError as `read_index` does."""
     path = join(folder, index_name(shard.name))
     try:
-        table = pq.read_table(io.BytesIO(read_bytes(path)))
+        table = pq.ParquetFile(io.BytesIO(read_bytes(path))).read()  # read_table imports pyarrow.dataset for nothing
     except FileNotFoundError:
         raise ShardError(f"{path}: not found; pack the shards again") from None
     except DAMAGED as error:

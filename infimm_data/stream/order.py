@@ -34,7 +34,8 @@ class Index:
         self._shards, self._numbers = shards, numbers
         self._keys = columns["key"].cast(pa.large_string()).combine_chunks()
         self._offsets, self._sizes, self._images, self._words = (
-            columns[name].to_numpy() for name in ("offset", "size", "num_images", "num_words")
+            np.from_dlpack(columns[name].combine_chunks())  # to_numpy would import pandas: half a second at every start
+            for name in ("offset", "size", "num_images", "num_words")
         )
 
     def __len__(self) -> int:

@@ -7,6 +7,7 @@ Modes: raw (JSON parsed, bytes of all images), decode (each image to 224 x 224 R
 all), stream (ours alone: tokenised, packed, decoded, collated). Every run is a process of its own; the clock starts
 after imports, where a reader opens its data, and `first` ends with its eighth document (stream: its first batch).
 Runs alternate; medians and spread are printed. A peer that is not installed, or fails, is named.
+On a machine with other work the figures per CPU second are the steadier ones; `--workers` above 0 gives none.
 Limits: page cache warm; peers' workers are processes, ours are threads; their random content compresses like noise.
 """
 
@@ -109,7 +110,7 @@ def child(reader: str, mode: str, folder: str, workers: int) -> None:
 
     torch.set_num_threads(1)
     prepare_imports(reader)
-    start = time.perf_counter()
+    start, began = time.perf_counter(), time.process_time()
     first, documents, images = None, 0, 0
     counts = stream(folder, workers) if mode == "stream" else READERS[reader](folder, workers, globals()[mode])
     for count in counts:
@@ -121,9 +122,8 @@ def child(reader: str, mode: str, folder: str, workers: int) -> None:
         images += count
         if first is None and documents == FIRST:
             first = time.perf_counter() - start
-    print(
-        json.dumps({"first": first, "seconds": time.perf_counter() - start, "documents": documents, "images": images})
-    )
+    seconds, cpu = time.perf_counter() - start, time.process_time() - began
+    print(json.dumps({"first": first, "seconds": seconds, "cpu": cpu, "documents": documents, "images": images}))
     sys.stdout.flush()
     os._exit(0)  # threads and shared memory of some peers outlive their loader
 
@@ -155,13 +155,14 @@ def report(mode: str, workers: int, results: dict[str, list[dict[str, float] | s
         if not good:
             print(f"{reader:<12} {runs[0] if runs else 'not run'}")
             continue
-        rates = [run["images" if mode != "raw" else "documents"] / run["seconds"] for run in good]
-        unit = "documents/s" if mode == "raw" else "images/s"
+        things = "documents" if mode == "raw" else "images"
+        rates = [run[things] / run["seconds"] for run in good]
+        busy = f"; {spread([run[things] / run['cpu'] for run in good], '.0f')} per CPU s" if workers == 0 else ""
         firsts = spread([run["first"] for run in good], ".3f")
         seen = (
             "" if mode == "stream" or good[0]["documents"] == documents else f"; {good[0]['documents']:.0f} documents"
         )
-        print(f"{reader:<12} {spread(rates, '.0f')} {unit}; first {firsts} s{seen}")
+        print(f"{reader:<12} {spread(rates, '.0f')} {things}/s{busy}; first {firsts} s{seen}")
 
 
 def main() -> None:

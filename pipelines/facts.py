@@ -186,7 +186,7 @@ def purged_urls(layout: Layout) -> pa.Array | None:
 
 
 def read_measures(path: str, measures: Collection[str] | None, *, keys: Sequence[str]) -> pa.Table:
-    """Return keys and measures (None: all) of a table, but the binary columns, which only the group pass compares."""
+    """Return keys and measures (None: all) of a table, but signatures and vectors, which only other passes compare."""
     fs, inside = file_system(path)
     with fs.open(inside, "rb") as file:
         schema = pq.read_schema(file)
@@ -194,9 +194,13 @@ def read_measures(path: str, measures: Collection[str] | None, *, keys: Sequence
         column.name
         for column in schema
         if column.name in keys
-        or (not pa.types.is_binary(column.type) and (measures is None or column.name in measures))
+        or (not _is_long(column.type) and (measures is None or column.name in measures))
     ]
     return read_table(path, columns=wanted).replace_schema_metadata(None)
+
+
+def _is_long(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_nested(kind))
 
 
 def _images_of(layout: Layout, item: int, recipe: Recipe, measures: Collection[str] | None) -> pa.Table:

@@ -43,9 +43,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def few_at_once(scorer: Any) -> Any:
+    """Small batches, so that eleven pictures and their texts are several."""
+    scorer.clip.images_per_batch = 4
+    scorer.clip.texts.texts_per_batch = 4
+    return scorer
+
+
 @pytest.fixture(scope="module")
 def scorer(folder: Path) -> Any:
-    return ClipScore(model=f"local-dir:{folder}", batch_size=4).load("cpu")
+    return few_at_once(ClipScore(model=f"local-dir:{folder}").load("cpu"))
 
 
 def picture(seed: int, size: tuple[int, int] = (50, 40)) -> bytes:
@@ -110,8 +117,8 @@ def test_nothing_but_broken_images_is_no_error(scorer: Any) -> None:
 
 def test_a_text_shared_by_images_is_embedded_once(scorer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    embed = scorer.clip.model.encode_text
-    monkeypatch.setattr(scorer.clip.model, "encode_text", lambda t, **kw: (seen.append(len(t)), embed(t, **kw))[1])
+    encode = scorer.clip.texts._encode
+    monkeypatch.setattr(scorer.clip.texts, "_encode", lambda t: (seen.append(len(t)), encode(t))[1])
     scorer.score(IMAGES[:3], [("a", "b"), ("b", "c"), ("c", "a")])
     assert sum(seen) == 3
 
@@ -223,8 +230,7 @@ def test_a_batch_of_nothing_is_a_config_error() -> None:
 
 def test_the_assignment_reads_the_same_cosines(folder: Path, scorer: Any) -> None:
     found = (
-        ClipAssignment(model=f"local-dir:{folder}", batch_size=4)
-        .load("cpu")
+        few_at_once(ClipAssignment(model=f"local-dir:{folder}").load("cpu"))
         .score([*IMAGES, b"broken"], [*TEXTS, ("a",)])
     )
     expected = scorer.score(IMAGES, TEXTS)

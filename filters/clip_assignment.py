@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from filters.models.clip import TEXT_CHARACTERS, Clip, Embeddings, load_clip, stored_vectors
+from filters.models.clip import TEXT_CHARACTERS, Clip, Embeddings, clip_name, load_clip, stored_vectors
 from infimm_data.assignment import assign_images, sentences_before, sentences_of
 from infimm_data.document import Document, Measure, TextNode
 from infimm_data.errors import ConfigError
@@ -61,6 +61,11 @@ class ClipAssignment:
             *((fits,) if self.min_similarity is not None else ()),
             *((assigned,) if self.min_assigned is not None else ()),
         )
+
+    @property
+    def stores_vectors_of(self) -> str | None:
+        """Whose vectors are stored, None where none are."""
+        return None if self.embeddings == "none" else clip_name(self.model, self.pretrained)
 
     def texts_for(self, document: Document, node: int) -> tuple[str, ...]:
         """Return the document's sentences, from the first."""

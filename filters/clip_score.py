@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from filters.models.clip import TEXT_CHARACTERS, Clip, Embeddings, load_clip, stored_vectors
+from filters.models.clip import TEXT_CHARACTERS, Clip, Embeddings, clip_name, load_clip, stored_vectors
 from infimm_data.document import Document, ImageNode, Measure, TextNode
 from infimm_data.errors import ConfigError
 from infimm_data.rules import AtLeast, Level, Rule, Scorer, check_bounds
@@ -59,6 +59,11 @@ class ClipScore:
     def rules(self) -> tuple[Rule, ...]:
         """Return the threshold, if one is set."""
         return () if self.min_score is None else (AtLeast("clip_score", self.min_score, "clip_score_low"),)
+
+    @property
+    def stores_vectors_of(self) -> str | None:
+        """Whose vectors are stored, None where none are."""
+        return None if self.embeddings == "none" else clip_name(self.model, self.pretrained)
 
     def texts_for(self, document: Document, node: int) -> tuple[str, ...]:
         """Return the texts that the image at `document.nodes[node]` is compared with, each once, none empty."""

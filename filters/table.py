@@ -14,6 +14,7 @@ from filters.image_bytes import ImageBytes
 from filters.image_count import ImageCount
 from filters.image_duplicate import ImageDuplicate
 from filters.image_format import ImageFormat
+from filters.image_heads import ImageHeads
 from filters.image_loss import ImageLoss
 from filters.image_size import ImageSize
 from filters.image_url import ImageUrl
@@ -63,6 +64,7 @@ FILTERS: dict[str, type[Any]] = {
     # images and their texts
     "clip_score": ClipScore,
     "clip_assignment": ClipAssignment,
+    "image_heads": ImageHeads,
     # what the dump itself measured
     "stored_score": StoredScore,
 }

@@ -130,7 +130,7 @@ def _decode(header: Header, max_pixels: int, *, draft: tuple[str | None, int] | 
         if image.width * image.height > max_pixels:
             raise BadImage("too_many_pixels", f"{image.width} x {image.height} inside a file that declares less")
         if draft is not None:
-            image.draft(draft[0], (draft[1], draft[1]))  # type: ignore[arg-type]  # None is the file's own mode
+            image.draft(draft[0], (draft[1], draft[1]))
         image.load()
     except BadImage:
         raise

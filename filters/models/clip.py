@@ -84,6 +84,11 @@ def load_clip(step: str, *, model: str, pretrained: str | None, precision: str, 
     return Clip(loaded, preprocess, tokenizer, device=device, dtype=dtype, batch_size=batch_size)
 
 
+def clip_name(model: str, pretrained: str | None) -> str:
+    """Return by what name vectors of a model are known; "" for one in a folder or on the hub, which may be any."""
+    return "" if ":" in model else f"{model.removesuffix('-quickgelu')} {pretrained}"
+
+
 def _load_errors() -> tuple[type[Exception], ...]:
     """Return what open_clip, torch, safetensors and the hub raise on files that are not there or not a model."""
     from safetensors import SafetensorError

@@ -59,7 +59,7 @@ class TextTower:
             return np.full(len(tokens_UT), tokens_UT.shape[1], dtype=np.int64)
         pool, end = _pool(self.model, self._tower)
         # As open_clip finds the end token: the largest number there is, or the one that the config names.
-        ends_U = tokens_UT.argmax(dim=-1) if pool == "argmax" else (tokens_UT == end).to(torch.int32).argmax(dim=-1)
+        ends_U = tokens_UT.argmax(dim=-1) if pool == "argmax" else torch.eq(tokens_UT, end or 0).int().argmax(dim=-1)
         return np.asarray((ends_U + 1).numpy(), dtype=np.int64)
 
     def _encode(self, tokens_NT: torch.Tensor) -> npt.NDArray[np.float32]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from infimm_data.document import Document
 from infimm_data.files import file_system
-from infimm_data.rules import AssignsImages, GroupsImages, Mask, Scorer, ScoresPairs, measured_with
+from infimm_data.rules import AssignsImages, GroupsImages, Mask, Scorer, ScoresEmbeddings, ScoresPairs, measured_with
 from infimm_data.tables import fingerprint, measures_table, read_documents, read_metadata, read_table, write_table
 from pipelines.facts import Facts
 from pipelines.layout import Layout
@@ -22,6 +22,7 @@ from pipelines.passes.assign import assign
 from pipelines.passes.decide import decide
 from pipelines.passes.fetch import fetch_print, read_image
 from pipelines.passes.group import gather, group_images, write_image_groups
+from pipelines.passes.heads import ask_heads
 from pipelines.recipe import Step
 from pipelines.run import Run
 from pipelines.workers import Model
@@ -49,6 +50,10 @@ def score(run: Run) -> Facts:
                 has_failed = assign(run, facts, step, step.filter, live)
             if has_failed:
                 return score(run) if run.items else facts  # items left the run: group and gather without them
+            facts = gather(run).with_images(grouped)
+        if isinstance(step.filter, ScoresEmbeddings):
+            if ask_heads(run, step, step.filter):
+                return score(run) if run.items else facts
             facts = gather(run).with_images(grouped)
     return facts
 

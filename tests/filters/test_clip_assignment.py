@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from filters.clip_assignment import MAX_SENTENCES, ClipAssignment, SentenceScorer
-from filters.models.clip import TEXT_CHARACTERS
-from filters.models.clip import Look
+from filters.models.clip import TEXT_CHARACTERS, Look
 from infimm_data.document import Document, ImageNode, TextNode
 from infimm_data.errors import ConfigError
 

@@ -229,9 +229,8 @@ def test_a_batch_of_nothing_is_a_config_error() -> None:
 
 
 def test_the_assignment_reads_the_same_cosines(folder: Path, scorer: Any) -> None:
-    found = (
-        few_at_once(ClipAssignment(model=f"local-dir:{folder}").load("cpu"))
-        .score([*IMAGES, b"broken"], [*TEXTS, ("a",)])
+    found = few_at_once(ClipAssignment(model=f"local-dir:{folder}").load("cpu")).score(
+        [*IMAGES, b"broken"], [*TEXTS, ("a",)]
     )
     expected = scorer.score(IMAGES, TEXTS)
     assert [one["sentence_score"] for one in found[:-1]] == [one["clip_score"] for one in expected]

@@ -25,6 +25,7 @@ from infimm_data.rules import (
     MeasuresDocument,
     MeasuresImageNode,
     OneOf,
+    ScoresEmbeddings,
     ScoresPairs,
 )
 
@@ -70,7 +71,12 @@ SUPPLIED = {
 
 # What a filter that has no bounds of its own is asked for, so that it states rules.
 NAMED_BOUNDS = {
-    "stored_score": {"at_least": {"similarity": 0.3}, "at_most": {"similarity": 1.0}, "one_of": {"NSFW": ("UNLIKELY",)}}
+    "stored_score": {
+        "at_least": {"similarity": 0.3},
+        "at_most": {"similarity": 1.0},
+        "one_of": {"NSFW": ("UNLIKELY",)},
+    },
+    "image_heads": {"heads": {"nsfw": "file"}, "keep_at_most": {"nsfw": 0.1}, "keep_at_least": {"nsfw": 0.0}},
 }
 FROM_DUMP = {f"{DUMP_PREFIX}{name}" for name in ("similarity", "NSFW")}
 
@@ -92,6 +98,8 @@ def measured_keys(filter_: Any) -> set[str]:
         keys |= set(filter_.measure_node(IMAGE))
     if isinstance(filter_, AssignsImages):
         keys |= {"sentence_score", "assigned_sentence", "assigned_score", "assigned_beside"}
+    elif isinstance(filter_, ScoresEmbeddings):
+        keys |= {f"head_{name}" for name in filter_.heads}
     elif isinstance(filter_, ScoresPairs):
         keys |= {"clip_score", "clip_best_text"}
     return keys

@@ -20,6 +20,7 @@ import argparse
 import hashlib
 import json
 import logging
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +112,9 @@ def _of_tables(paths: Sequence[Path], labels: Path) -> tuple[Array, Array, list[
             raise ConfigError(f"{path}: expected Parquet with id, node and embedding ({error})") from None
         found = zip(*(stored.column(name).to_pylist() for name in ("id", "node")), strict=True)
         wanted = [at for at, key in enumerate(found) if known.get(key) is not None]
-        rows += [row for row in stored.take(wanted).to_pylist() if row["embedding"] is not None]
+        rows += [
+            row for row in stored.take(pa.array(wanted, type=pa.int64())).to_pylist() if row["embedding"] is not None
+        ]
     if not rows:
         raise ConfigError(f"{labels}: none of its {len(known)} labels names an image that has a vector")
     if len({len(row["embedding"]) for row in rows}) != 1:
@@ -197,4 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    main()
+    try:
+        main()
+    except ConfigError as error:
+        sys.exit(str(error))

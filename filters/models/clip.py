@@ -193,8 +193,10 @@ class Clip:
 
 
 def _look(image_D: Vector, texts_TD: Vector) -> Look:
+    if not len(texts_TD):
+        return Look(image_D, np.empty(0, dtype=np.float32), None)
     cosines_T = texts_TD @ image_D
-    return Look(image_D, cosines_T, texts_TD[int(cosines_T.argmax())] if len(texts_TD) else None)
+    return Look(image_D, cosines_T, texts_TD[int(cosines_T.argmax())])
 
 
 def stored_vectors(look: Look | None, which: Embeddings) -> dict[str, npt.NDArray[np.float16] | None]:

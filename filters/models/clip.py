@@ -12,7 +12,7 @@ import itertools
 import os
 import pickle  # its error only; weights are read with weights_only or as safetensors
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -102,7 +102,7 @@ class Clip:
     def __init__(
         self,
         model: Any,
-        preprocess: Callable[..., torch.Tensor],
+        preprocess: Any,
         tokenizer: Any,
         *,
         device: str,
@@ -116,6 +116,10 @@ class Clip:
         """
         self.model = model
         self.preprocess = preprocess
+        # open_clip ends with ToTensor and Normalize; as both are the same for all pixels, they are done by batch, and
+        # a quarter of the bytes goes to the device.
+        *self.shape, _, normalize = preprocess.transforms
+        self.mean_C11, self.std_C11 = (_channels(values, device) for values in (normalize.mean, normalize.std))
         self.device = device
         self.dtype = dtype
         size = model.visual.image_size
@@ -144,7 +148,7 @@ class Clip:
         return found
 
     def _decoded(self, images: Sequence[bytes], todo: Sequence[int]) -> Iterator[tuple[list[int], list[torch.Tensor]]]:
-        """Return the (positions, pixels [C, H, W]) of each batch's good pictures; the first are being decoded."""
+        """Return the (positions, pixels [H, W, C]) of each batch's good pictures; the first are being decoded."""
 
         def submit(batch: Sequence[int]) -> list[tuple[int, Future[torch.Tensor | None]]]:
             return [(at, self.threads.submit(self._pixels, images[at])) for at in batch]
@@ -163,6 +167,9 @@ class Clip:
         return rest()
 
     def _pixels(self, data: bytes) -> torch.Tensor | None:
+        """Return the picture as the model sees it, [H, W, C] in uint8; None where it cannot be decoded."""
+        import torch
+
         try:
             header = read_header(data)
             with self.budget.hold(min(header.width * header.height, MAX_PIXELS)):
@@ -171,7 +178,19 @@ class Clip:
             return None
         if max(image.size) > MAX_ELONGATION * min(image.size):
             return None
-        return self.preprocess(image)
+        for step in self.shape:
+            image = step(image)
+        return torch.from_numpy(np.array(image))  # a copy: torch wants memory that it may write to
+
+    def _ready(self, pixels: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return a batch of the model's input, [N, C, H, W], from pictures [H, W, C]."""
+        import torch
+
+        images_NHWC = torch.stack(list(pixels))
+        if self.device != "cpu":
+            images_NHWC = images_NHWC.pin_memory()
+        images_NCHW = images_NHWC.to(self.device, non_blocking=True).permute(0, 3, 1, 2).contiguous().float()
+        return images_NCHW.div_(255).sub_(self.mean_C11).div_(self.std_C11).to(self.dtype)
 
     def _vectors(self, decoded: Iterator[tuple[list[int], list[torch.Tensor]]]) -> Iterator[tuple[list[int], Vector]]:
         """Yield (positions, unit vectors [N, D]); a GPU is given the next batch before the last one is read back."""
@@ -180,16 +199,18 @@ class Clip:
         under_way: tuple[list[int], torch.Tensor] | None = None
         for batch, pixels in decoded:
             with torch.inference_mode():
-                images_NCHW = torch.stack(pixels)
-                if self.device != "cpu":
-                    images_NCHW = images_NCHW.pin_memory()
-                images_NCHW = images_NCHW.to(self.device, self.dtype, non_blocking=True)
-                images_ND = self.model.encode_image(images_NCHW, normalize=True).float()
+                images_ND = self.model.encode_image(self._ready(pixels), normalize=True).float()
             if under_way is not None:
                 yield under_way[0], under_way[1].cpu().numpy()
             under_way = batch, images_ND
         if under_way is not None:
             yield under_way[0], under_way[1].cpu().numpy()
+
+
+def _channels(values: Sequence[float], device: str) -> torch.Tensor:
+    import torch
+
+    return torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
 
 
 def _look(image_D: Vector, texts_TD: Vector) -> Look:

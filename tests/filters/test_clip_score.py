@@ -237,9 +237,15 @@ def test_a_photo_of_many_pixels_is_decoded_reduced_and_scores_the_same(folder: P
     file = BytesIO()
     large.save(file, "JPEG", quality=90)
     whole = scorer.clip.preprocess(large)
-    reduced = scorer.clip._pixels(file.getvalue())
+    reduced = scorer.clip._ready([scorer.clip._pixels(file.getvalue())])[0]
     assert decode_rgb(file.getvalue(), max_pixels=1 << 24, enough_side=64).size == (200, 150)
     assert float((whole - reduced).abs().mean()) < 0.03
+
+
+def test_pixels_are_open_clips_own_to_the_last_bit(scorer: Any) -> None:
+    pixels = [scorer.clip._pixels(image) for image in IMAGES]
+    expected = torch.stack([scorer.clip.preprocess(decode_rgb(image, max_pixels=10_000)) for image in IMAGES])
+    assert torch.equal(scorer.clip._ready(pixels), expected)
 
 
 def test_threads_wait_for_pixels_and_one_large_picture_may_always_come() -> None:

@@ -25,6 +25,7 @@ from filters.near_duplicate_text import NearDuplicateText
 from filters.ngram_repetition import NgramRepetition
 from filters.paragraph_quality import ParagraphQuality
 from filters.personal_data import PersonalData
+from filters.quality_model import QualityModel
 from filters.stored_score import StoredScore
 from filters.text_composition import TextComposition
 from filters.text_length import TextLength
@@ -48,6 +49,7 @@ FILTERS: dict[str, type[Any]] = {
     "line_quality": LineQuality,
     "c4_page": C4Page,
     "language": Language,
+    "quality_model": QualityModel,
     "words_per_image": WordsPerImage,
     # documents beside each other
     "exact_duplicate_text": ExactDuplicateText,

@@ -77,17 +77,13 @@ def test_the_second_stage_learns_what_the_judge_wants(seeded: Path, tmp_path: Pa
     asked = [json.loads(line) for line in ask.read_text().splitlines()]
     assert len(asked) == 260
     assert not [row for row in asked if "shoe" in row["text"] and "theorem" not in row["text"]]
-    scores = [
-        {"id": row["id"], "score": 9 if row["text"].count("proof") > row["text"].count("integral") else 2}
-        for row in asked
-    ]
+    liked = [row["text"].count("proof") > row["text"].count("integral") for row in asked]
+    scores = [{"id": row["id"], "score": 9 if likes else 2} for row, likes in zip(asked, liked, strict=True)]
     judged = lines(tmp_path / "scores.jsonl", scores)
     second = tmp_path / "2.ftz"
     main(["scored", str(tmp_path / "0.parquet"), "--scores", judged, "--out", str(second)])
     assert card(second)["stage"] == "scored"
-    told = probability(
-        str(second), "math", [quality_line("proof proof of one"), quality_line("integral integral of one")]
-    )
+    told = probability(str(second), "math", ["proof proof of one", "integral integral of one"])
     assert told[0] > 0.6 > 0.4 > told[1]
 
 

@@ -41,6 +41,7 @@ class QualityModel:
     """
 
     level: ClassVar[Level] = "document"
+    file_settings: ClassVar[tuple[str, ...]] = ("model",)
     model: str | None = None
     label: str = "math"
     min_quality: float | None = 0.4

@@ -1,8 +1,8 @@
 """What do small networks over an image's CLIP vector say of it: unsafe, watermarked, beautiful, whatever was trained?
 
 The vectors are those that `clip_score` or `clip_assignment` stored (`embeddings: image`), so a head costs no look at
-a picture: about 20,000 images a second on one core with LAION's. Heads are files: LAION's published ones, or one's own
-from `python -m filters.weights.train_head`.
+a picture: on one core 45,000 images a second with LAION's NSFW detector over L-14, 22,000 with its aesthetic predictor.
+Heads are files: LAION's published ones, or one's own from `python -m filters.weights.train_head`.
 """
 
 from __future__ import annotations

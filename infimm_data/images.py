@@ -77,8 +77,8 @@ def decode_rgb(data: bytes, *, max_pixels: int, enough_side: int | None = None) 
     """Return the picture as RGB, EXIF orientation applied, transparency on white, 16 bits reduced to 8.
 
     Of an animation the first frame. max_pixels: inclusive bound on width x height. enough_side: pixels; a JPEG may
-    be decoded at 1/2, 1/4 or 1/8 as long as both sides keep so many (four times as fast for a photo of 12 megapixels
-    and 448). Raises BadImage.
+    be decoded at 1/2, 1/4 or 1/8 as long as both sides keep so many (12 megapixels to 672: 16 ms instead of 92).
+    Raises BadImage.
     """
     header = _header(data, max_pixels)
     image = _decode(header, max_pixels, draft=None if enough_side is None else (None, enough_side))

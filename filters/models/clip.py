@@ -3,7 +3,7 @@
 Any model that open_clip loads: a name with a pretrained tag or file, `hf-hub:owner/name`, or `local-dir:FOLDER`
 with an `open_clip_config.json` and safetensors. Pictures are preprocessed as open_clip publishes the model: short
 side resized by Pillow's bicubic, centre crop. They are decoded in threads while the model runs, large JPEGs at the
-smallest scale that still has twice the model's side. Texts are padded to the longest of their batch, not to 77 tokens.
+smallest scale that still has three times the model's side. Texts are padded to the longest of their batch, not to 77.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from infimm_data.torchvision_ops import declare_torchvision_ops
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
 TEXT_CHARACTERS = 1_000  # of one text; CLIP reads 77 tokens, less than 400 characters of English
 MAX_PIXELS = 1 << 27  # of one picture; the fetch pass has its own, lower bound
@@ -37,7 +38,7 @@ MAX_ELONGATION = 100  # long / short side: resizing the short side to 336 would 
 BATCH_SIDE = 224  # pixels: `batch_size` counts pictures of this side
 PIXELS_AT_ONCE = 1 << 28  # in all decoding threads together: 0.8 GB, so a gallery of posters does not fill the memory
 _BATCHES_AHEAD = 3  # decoded while the model works on one
-_DECODE_MARGIN = 2  # x the model's side; Pillow's `reducing_gap` calls 3 "almost indistinguishable", 2 is its default
+_DECODE_MARGIN = 3  # x the model's side: what Pillow's `reducing_gap` calls almost indistinguishable from whole
 
 Vector = npt.NDArray[np.float32]
 Embeddings = Literal["none", "image", "both"]
@@ -118,7 +119,7 @@ class Clip:
         self.preprocess = preprocess
         # open_clip ends with ToTensor and Normalize; as both are the same for all pixels, they are done by batch, and
         # a quarter of the bytes goes to the device.
-        *self.shape, _, normalize = preprocess.transforms
+        self.resize, *self.crop, _, normalize = preprocess.transforms
         self.mean_C11, self.std_C11 = (_channels(values, device) for values in (normalize.mean, normalize.std))
         self.device = device
         self.dtype = dtype
@@ -178,9 +179,27 @@ class Clip:
             return None
         if max(image.size) > MAX_ELONGATION * min(image.size):
             return None
-        for step in self.shape:
+        whole = (header.height, header.width) if header.is_turned else (header.width, header.height)
+        image = self._resized(image, *whole)
+        for step in self.crop:
             image = step(image)
         return torch.from_numpy(np.array(image))  # a copy: torch wants memory that it may write to
+
+    def _resized(self, image: Image.Image, width: int, height: int) -> Image.Image:
+        """Return the picture as open_clip resizes it; width, height: of the whole one, if it was decoded reduced.
+
+        A side that was halved is rounded, and the long side resized from it would be a pixel off: the crop would
+        then show another part: on photos of 640 x 480 and a model of 64 pixels, scores moved by up to .06.
+        """
+        from torchvision.transforms.functional import resize
+
+        resized: Image.Image
+        if not isinstance(self.resize.size, int):  # to a fixed square, or to the longest side
+            resized = self.resize(image)
+            return resized
+        size = [int(self.resize.size * side / min(width, height)) for side in (height, width)]  # as torchvision cuts
+        resized = resize(image, size, self.resize.interpolation)
+        return resized
 
     def _ready(self, pixels: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return a batch of the model's input, [N, C, H, W], from pictures [H, W, C]."""

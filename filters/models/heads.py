@@ -140,6 +140,12 @@ CHECKSUMS = {
 """sha256 of published files by name, where it is public: a file of that name must be that file."""
 
 
+_WHERE = (
+    "heads are not shipped: LAION's lie in github.com/LAION-AI/CLIP-based-NSFW-Detector (models/) and "
+    "github.com/christophschuhmann/improved-aesthetic-predictor; others are trained by filters.weights.train_head"
+)
+
+
 def load_head(path: str) -> Head:
     """Return the head in a file (a path, a URL that fsspec knows, or `package:`).
 
@@ -148,7 +154,7 @@ def load_head(path: str) -> Head:
     try:
         data = read_bytes(resolve(path))
     except (FileNotFoundError, IsADirectoryError):
-        raise ConfigError(f"{path}: no such file; heads are not shipped, README.md tells where they are had") from None
+        raise ConfigError(f"{path}: no such file; {_WHERE}") from None
     if len(data) > MAX_BYTES:
         raise ConfigError(f"{path}: {len(data)} bytes, expected a head of at most {MAX_BYTES}")
     digest = hashlib.sha256(data).hexdigest()

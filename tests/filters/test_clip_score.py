@@ -242,6 +242,16 @@ def test_a_photo_of_many_pixels_is_decoded_reduced_and_scores_the_same(folder: P
     assert float((whole - reduced).abs().mean()) < 0.03
 
 
+def test_a_reduced_photo_shows_the_same_part_when_its_sides_are_odd(scorer: Any) -> None:
+    """A ramp from left to right: a crop that is a pixel off is a step of the ramp off."""
+    ramp = np.linspace(0, 255, 704).astype(np.uint8)[None, :, None].repeat(449, 0).repeat(3, 2)
+    file = BytesIO()
+    Image.fromarray(ramp).save(file, "JPEG", quality=95)
+    assert decode_rgb(file.getvalue(), max_pixels=1 << 24, enough_side=scorer.clip.reduced_side).size == (176, 113)
+    whole, reduced = scorer.clip.preprocess(Image.fromarray(ramp)), scorer.clip._pixels(file.getvalue())
+    assert float((whole - scorer.clip._ready([reduced])[0]).abs().max()) < 0.04
+
+
 def test_pixels_are_open_clips_own_to_the_last_bit(scorer: Any) -> None:
     pixels = [scorer.clip._pixels(image) for image in IMAGES]
     expected = torch.stack([scorer.clip.preprocess(decode_rgb(image, max_pixels=10_000)) for image in IMAGES])

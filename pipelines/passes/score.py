@@ -77,11 +77,11 @@ def _score_pairs(run: Run, facts: Facts, step: Step, scores: ScoresPairs, live: 
             run.layout.pair_scores(step.name, item.index), zip(table["id"], table["node"], strict=True), print_
         ):
             todo.append((item, (step.name, scores, item.index, run.layout, pairs, print_)))
-    model = _model(scores, run.cluster.num_gpus) if todo else None
+    model = worker_model(scores, run.cluster.num_gpus) if todo else None
     return bool(run.go(f"score {step.name}", score_item, todo, model).failures)
 
 
-def _model(scores: ScoresPairs, num_gpus: int) -> Model:
+def worker_model(scores: ScoresPairs, num_gpus: int) -> Model:
     """Return what each worker loads: one whole GPU each where there are any."""
     return Model(load_scorer, (scores, "cuda" if num_gpus else "cpu"), num_gpus=1.0 if num_gpus else 0.0)
 

@@ -27,6 +27,7 @@ from pipelines.executor import PassReport
 from pipelines.facts import load_facts
 from pipelines.layout import Layout
 from pipelines.life import documents_of
+from pipelines.passes.score import worker_model
 from pipelines.recipe import Step, load_recipe
 from pipelines.run import Run
 from pipelines.workers import Failure, attempt
@@ -205,6 +206,12 @@ def test_a_recipe_whose_heads_have_no_vectors_is_a_config_error(tmp_path):
         load_recipe(str(tmp_path / "r.yaml"))
     (tmp_path / "r.yaml").write_text(RECIPE % ", embeddings: image")
     assert load_recipe(str(tmp_path / "r.yaml")).steps[1].filter.keep_at_most == {"nsfw": 0.1}
+
+
+@pytest.mark.parametrize(("gpus", "expected"), [(0, ("cpu", 0.0)), (8, ("cuda", 1.0))])
+def test_each_worker_holds_the_model_on_a_gpu_of_its_own_where_there_are_any(gpus, expected):
+    model = worker_model(MadeVectors(), gpus)
+    assert (model.arguments[1], model.num_gpus) == expected
 
 
 def stored(tmp_path, rows) -> Layout:

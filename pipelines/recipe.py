@@ -11,6 +11,7 @@ output: {documents_per_shard: 1000}
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from pydantic import Field
 from filters.table import FILTERS
 from infimm_data.config import Settings, build_entry, load_yaml, parse_settings
 from infimm_data.errors import ConfigError
-from infimm_data.rules import EditsDocument, Filter
+from infimm_data.rules import EditsDocument, Filter, ScoresEmbeddings, StoresEmbeddings
 from pipelines.fetch_settings import FetchSettings
 from pipelines.img2dataset_fetcher import check_installed
 from pipelines.sources.contract import Source
@@ -78,6 +79,14 @@ class Recipe:
         }
 
 
+def vectors_of(steps: Sequence[Step], reader: ScoresEmbeddings) -> str | None:
+    """Return whose vectors a step reads that others of the recipe store; None where none does."""
+    for step in steps:
+        if step.name == reader.embeddings_of and isinstance(step.filter, StoresEmbeddings):
+            return step.filter.stores_vectors_of
+    return None
+
+
 def load_recipe(path: str) -> Recipe:
     """Return the recipe in a YAML file.
 
@@ -91,6 +100,11 @@ def load_recipe(path: str) -> Recipe:
     for number, entry in enumerate(read.steps, 1):
         where = f"{path}, step {number}"
         step = build_entry(FILTERS, entry, kind_key="filter", where=where)
+        if isinstance(step, ScoresEmbeddings) and vectors_of(steps, step) is None:
+            raise ConfigError(
+                f"{where}: '{entry['filter']}' reads vectors of '{step.embeddings_of}', but no such step before it "
+                f"stores any; put {{filter: {step.embeddings_of}, embeddings: image}} before it"
+            )
         steps.append(Step(entry["filter"], step))
         if entry["filter"] in [earlier.name for earlier in steps[:-1]]:
             raise ConfigError(f"{where}: '{entry['filter']}' stands there twice; measures are stored by name, keep one")

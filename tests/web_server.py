@@ -35,6 +35,10 @@ class _Page(BaseHTTPRequestHandler):
 
     def do_GET(self):
         web = self.server.web
+        if self.path == "/robots.txt":  # told apart: what tests count are the images
+            web.robots_asked += 1
+            web.robots(self)
+            return
         with web.lock:
             web.paths.append(self.path)
             web.under_way += 1
@@ -56,6 +60,7 @@ class _Page(BaseHTTPRequestHandler):
 
     def answer(self, status=200, body=b"", **headers):
         self.send_response(status)
+        self.is_counted = getattr(self, "is_counted", 0)
         if "Content_Length" not in headers:
             headers["Content_Length"] = str(len(body))
         for name, value in headers.items():
@@ -67,6 +72,9 @@ class _Page(BaseHTTPRequestHandler):
 
     def page_absent(self, rest):
         self.answer(404, b"<html>no</html>")
+
+    def page_absent_robots(self):
+        self.answer(404)
 
     def page_ok(self, rest):
         self.answer(200, PNG, Content_Type="image/png")
@@ -195,6 +203,8 @@ class HostileWeb:
         self.paths = []
         self.under_way = 0
         self.most_at_once = 0
+        self.robots_asked = 0
+        self.robots = _Page.page_absent_robots  # what answers for /robots.txt, given the handler
         self.closing = threading.Event()
         self.bomb = gzip.compress(b"\0" * BOMB_BYTES)
 

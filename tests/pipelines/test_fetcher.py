@@ -18,7 +18,9 @@ from tests.web_server import BOMB_BYTES, PNG, STOP_S, HostileWeb
 
 HOST = "pictures.example"
 DEADLINE_S = 0.5
-SETTINGS = FetchSettings(timeout_s=DEADLINE_S, max_bytes=1_000_000, max_redirects=3, allow_private_hosts=(HOST,))
+SETTINGS = FetchSettings(
+    timeout_s=DEADLINE_S, max_bytes=1_000_000, max_redirects=3, allow_private_hosts=(HOST,), attempts=1
+)
 
 
 chosen = {"engine": "infimm"}

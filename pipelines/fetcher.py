@@ -28,6 +28,7 @@ from pipelines.img2dataset_fetcher import Img2datasetEngine
 
 URLS_AHEAD = 1024  # so many answers may wait for a slow one before them
 AT_ONCE = 64  # answers handed over together, where so many are there
+BYTES_AT_ONCE = 1 << 24
 HELD_BYTES = 1 << 28  # and no new request starts while they hold more; concurrency x max_bytes may still arrive
 
 
@@ -128,9 +129,11 @@ class _Fetcher:
             return []
         await self._ahead[0]
         answers: list[Fetched] = []
-        while self._ahead and self._ahead[0].done() and len(answers) < AT_ONCE:
+        size = 0
+        while self._ahead and self._ahead[0].done() and len(answers) < AT_ONCE and size < BYTES_AT_ONCE:
             answers.append(self._ahead.popleft().result())
-        self._held -= sum(len(answer.data or b"") for answer in answers)
+            size += len(answers[-1].data or b"")
+        self._held -= size
         return answers
 
     async def close(self) -> None:

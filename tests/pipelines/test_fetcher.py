@@ -189,7 +189,7 @@ def test_every_engine_says_who_asks(web):
 
 def test_an_answer_is_shown_without_its_bytes():
     """asyncio shows the result of a task several times per call; with the bytes it took most of the time."""
-    assert repr(fetcher.Fetched("u", "ok", b"x" * 1_000)) == "Fetched(url='u', status='ok')"
+    assert "xxx" not in repr(fetcher.Fetched("u", "ok", b"x" * 1_000))
 
 
 def test_cookies_are_not_kept(web):

@@ -8,7 +8,8 @@ runs in a process of its own and leaves a tar with size and SHA-256 of each imag
 safety on (robots.txt, addresses, limits, opting out) and runs without Ray, whose start (about 3 s per build) is not
 in it; img2dataset is given one process and two, and resizes in its default way. How much the server could serve is
 measured with a bare socket and printed: contenders that come near it are limited by it. Server and client share the
-cores; no name is resolved.
+cores; no name is resolved. `CPU` is the processor time of all a contender's processes per image, start included: it
+is nearly the same on a busy machine, where the other figures are not.
 """
 
 from __future__ import annotations
@@ -61,10 +62,11 @@ PEERS = {  # processes, and what is added to img2dataset's command line
 
 @dataclass(frozen=True)
 class Measured:
-    """One run: seconds of the process, seconds of fetching, largest resident set of one process in MB."""
+    """One run: seconds of the process, of fetching, of processors in all; largest resident set of a process in MB."""
 
     wall_s: float
     steady_s: float
+    cpu_s: float
     rss_mb: float
 
 
@@ -161,8 +163,8 @@ def fetch_ours(given: str, list_file: str, out: str) -> None:
     print(json.dumps({"steady_s": time.perf_counter() - start}))
 
 
-def timed(command: Sequence[str]) -> tuple[float, float, str]:
-    """Run a process; return its seconds, the largest resident set among it and its children in MB, its output."""
+def timed(command: Sequence[str]) -> tuple[float, float, float, str]:
+    """Run a process; return its seconds, its processor seconds with its children's, its largest MB, its output."""
     start = time.perf_counter()
     environment = os.environ | {"NO_ALBUMENTATIONS_UPDATE": "1", "PYTHONPATH": os.getcwd()}
     with tempfile.TemporaryFile("w+") as output:
@@ -174,14 +176,14 @@ def timed(command: Sequence[str]) -> tuple[float, float, str]:
         said = output.read()
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{said}")
-    return wall, usage.ru_maxrss / 1024, said
+    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, said
 
 
 def run_ours(settings: dict[str, Any], list_file: str, out: str, count: int) -> Measured:
     """Measure our fetch pass; its images are counted."""
-    wall, rss, said = timed([sys.executable, __file__, "--fetch", json.dumps(settings), list_file, out])
+    wall, cpu, rss, said = timed([sys.executable, __file__, "--fetch", json.dumps(settings), list_file, out])
     assert read_metadata(Layout(out).images(0))[1] == {"ok": count}
-    return Measured(wall, json.loads(said.splitlines()[-1])["steady_s"], rss)
+    return Measured(wall, json.loads(said.splitlines()[-1])["steady_s"], cpu, rss)
 
 
 def run_peer(python: str, processes: int, options: Sequence[str], list_file: str, out: str, count: int) -> Measured:
@@ -190,10 +192,10 @@ def run_peer(python: str, processes: int, options: Sequence[str], list_file: str
     same = ["--processes_count", str(processes), "--thread_count", str(AT_ONCE)]
     shard = ["--number_sample_per_shard", str(-(-count // processes))]
     code = "from img2dataset.main import main; main()"
-    wall, rss, _ = timed([python, "-c", code, *given, *same, *shard, *options])
+    wall, cpu, rss, _ = timed([python, "-c", code, *given, *same, *shard, *options])
     stats = [json.loads(path.read_text()) for path in Path(out).glob("*_stats.json")]
     assert sum(one["successes"] for one in stats) == count, stats
-    return Measured(wall, max(one["end_time"] for one in stats) - min(one["start_time"] for one in stats), rss)
+    return Measured(wall, max(one["end_time"] for one in stats) - min(one["start_time"] for one in stats), cpu, rss)
 
 
 def measure(arguments: argparse.Namespace, port: int) -> dict[str, list[Measured]]:
@@ -245,8 +247,9 @@ def main() -> None:
             for seconds_of in ([run.wall_s for run in runs], [run.steady_s for run in runs])
         ]
         shown = [f"{statistics.median(rate):>6.0f} ({rate[0]:.0f} to {rate[-1]:.0f})" for rate in rates]
+        cpu = 1000 * statistics.median(run.cpu_s for run in runs) / arguments.images
         rss = statistics.median(run.rss_mb for run in runs)
-        print(f"{name:<48} wall {shown[0]:<22} steady {shown[1]:<22} images/s   {rss:.0f} MB")
+        print(f"{name:<48} wall {shown[0]:<22} steady {shown[1]:<22} images/s   {cpu:.2f} ms CPU   {rss:.0f} MB")
 
 
 if __name__ == "__main__":

@@ -169,12 +169,12 @@ class _Fetcher:
         asked: list[str | None] = [name]
 
         async def admit(hop: str) -> URL:
-            found, _ = await self._gate.admit(hop)
+            found = first if hop == url else (await self._gate.admit(hop))[0]
             asked.append(found.raw_host)
             return found
 
         try:
-            _, delay_s = await self._gate.admit(url)  # before the deadline: waiting for robots.txt costs it nothing
+            first, delay_s = await self._gate.admit(url)  # before the deadline: waiting for robots.txt costs it nothing
             host.delay_s = max(self._settings.delay_s, delay_s)
             await self._pace.turn(host)
             async with self._places:

@@ -48,6 +48,9 @@ Row = dict[str, Any]
 
 def image_rows(answers: Iterable[Fetched], settings: FetchSettings) -> Iterator[tuple[Row, bytes | None]]:
     """Yield (row of facts, bytes to store or None) for each answer in order; the row's offset is left open."""
+    if settings.check == "header" and settings.resize is None:  # nothing is decoded: a thread would cost more
+        yield from (image_row(answer, settings) for answer in answers)
+        return
     waiting: deque[Future[tuple[Row, bytes | None]]] = deque()
     with ThreadPoolExecutor(THREADS, thread_name_prefix="decode") as threads:
         for answer in answers:

@@ -120,6 +120,13 @@ def test_of_an_endless_robots_txt_the_beginning_counts(web, settings, monkeypatc
     assert statuses(web, settings, "/ok/no", "/ok/yes") == ["robots_disallows", "ok"]
 
 
+def test_rules_full_of_wildcards_cost_no_time(web, settings):
+    web.robots = rules("User-agent: *\nDisallow: /" + "*a" * 40 + "*b\n")
+    start = time.monotonic()
+    assert statuses(web, settings, "/ok/" + "a" * 2_000) == ["ok"]
+    assert time.monotonic() - start < 5  # by a regular expression it would take longer than anyone lives
+
+
 def test_a_robots_txt_that_is_a_gzip_bomb_is_bounded(web, settings):
     web.robots = lambda page: page.answer(200, web.bomb, Content_Encoding="gzip")
     assert statuses(web, settings, "/ok") == ["ok"]

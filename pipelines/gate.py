@@ -55,6 +55,7 @@ class Gate:
         self._settings = settings
         accept = {"Accept": "text/plain,*/*;q=0.5", "Accept-Encoding": "identity"}
         self._session = new_session(settings, connect_to, accept) if settings.robots else None
+        self._places = asyncio.Semaphore(settings.concurrency)  # a deadline starts when a place is free
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._size_bytes = 0
 
@@ -119,7 +120,7 @@ class Gate:
         for attempt in range(1, settings.attempts + 1):
             wait = backoff_s(url, attempt, settings.backoff_s)
             try:
-                async with asyncio.timeout(settings.timeout_s):
+                async with self._places, asyncio.timeout(settings.timeout_s):
                     status, body = await self._follow(url)
                 return read_robots(status, body, agent), len(body)
             except (Refused, TimeoutError, aiohttp.ClientError, zlib.error, OSError, ValueError) as error:

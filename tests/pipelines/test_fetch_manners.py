@@ -114,6 +114,16 @@ def test_a_slow_robots_txt_ends_at_its_deadline_and_costs_other_hosts_nothing(we
     assert 0.4 <= time.monotonic() - start < 2
 
 
+def test_waiting_for_the_rules_of_many_hosts_costs_none_its_deadline(web, settings):
+    hosts = [f"h{n}.example" for n in range(6)]
+    web.robots = lambda page: (time.sleep(0.15), page.answer(404))
+    few = settings.model_copy(
+        update={"timeout_s": 0.5, "concurrency": 1, "attempts": 1, "allow_private_hosts": tuple(hosts)}
+    )
+    answers = fetch_all([f"http://{host}/ok" for host in hosts], few, dict.fromkeys(hosts, web.address))
+    assert [answer.status for answer in answers] == ["ok"] * 6
+
+
 def test_of_an_endless_robots_txt_the_beginning_counts(web, settings, monkeypatch):
     monkeypatch.setattr(gate, "MAX_ROBOTS_BYTES", 10_000)
     web.robots = rules("User-agent: *\nDisallow: /ok/no\n" + "# x\n" * 50_000 + "Disallow: /\n")

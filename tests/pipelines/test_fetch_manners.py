@@ -20,7 +20,7 @@ from pipelines.fetcher import ENGINES, fetch_all
 from pipelines.host_pace import backoff_s
 from pipelines.http_session import Addresses, Refused, checked_addresses
 from pipelines.img2dataset_fetcher import check_installed
-from tests.web_server import PNG, HostileWeb
+from tests.web_server import PNG, STOP_S, HostileWeb
 
 HOST = "pictures.example"
 
@@ -33,9 +33,11 @@ def settings(request):
             check_installed()
         except ConfigError as error:
             pytest.skip(str(error))
-    return FetchSettings(
+    found = FetchSettings(
         engine=request.param, timeout_s=2, allow_private_hosts=(HOST, "other.example"), backoff_s=0.02, max_wait_s=1.5
     )
+    list(fetch_all([], found))  # img2dataset takes seconds to import, which are not to be measured
+    return found
 
 
 @pytest.fixture
@@ -111,7 +113,7 @@ def test_a_slow_robots_txt_ends_at_its_deadline_and_costs_other_hosts_nothing(we
     start = time.monotonic()
     quick = settings.model_copy(update={"timeout_s": 0.4})
     assert statuses(web, quick, "/ok", "http://other.example/ok") == ["robots_unreachable", "ok"]
-    assert 0.4 <= time.monotonic() - start < 2
+    assert 0.4 <= time.monotonic() - start < STOP_S / 2
 
 
 def test_waiting_for_the_rules_of_many_hosts_costs_none_its_deadline(web, settings):

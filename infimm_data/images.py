@@ -70,7 +70,7 @@ def inspect_image(data: bytes, *, max_pixels: int) -> ImageFacts:
     """
     header = _header(data, max_pixels)
     image = _decode(header, max_pixels, draft=("L", (_DRAFT_SIDE, _DRAFT_SIDE)))
-    width, height = (header.height, header.width) if header.is_turned else (header.width, header.height)
+    width, height = header.shown
     thumbnail = _upright(_grey_thumbnail(image), header.orientation)
     return ImageFacts(width=width, height=height, format=header.format, phash=perceptual_hash(thumbnail))
 
@@ -90,7 +90,7 @@ def inspect_header(data: bytes, *, max_pixels: int) -> ImageFacts:
     max_pixels: as `inspect_image`. Raises BadImage.
     """
     header = _header(data, max_pixels)
-    width, height = (header.height, header.width) if header.is_turned else (header.width, header.height)
+    width, height = header.shown
     return ImageFacts(width=width, height=height, format=header.format, phash=None)
 
 
@@ -102,8 +102,8 @@ def decode_reduced(
     wanted: answers the size needed in pixels for the size as shown; max_pixels, raises: as `decode_rgb`.
     """
     header = _header(data, max_pixels)
-    side = wanted(header.height, header.width)[::-1] if header.is_turned else wanted(header.width, header.height)
-    image = _decode(header, max_pixels, draft=(None, side))
+    side = wanted(*header.shown)
+    image = _decode(header, max_pixels, draft=(None, side[::-1] if header.is_turned else side))
     picture = _opaque(image)
     return header, _upright(picture if picture.mode == "RGB" else picture.convert("RGB"), header.orientation)
 

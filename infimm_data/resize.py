@@ -51,7 +51,7 @@ def resize_image(data: bytes, resize: Resize, *, max_pixels: int) -> tuple[Image
     of `inspect_image`'s.
     """
     header, image = decode_reduced(data, lambda width, height: scaled(width, height, resize), max_pixels=max_pixels)
-    width, height = (header.height, header.width) if header.is_turned else (header.width, header.height)
+    width, height = header.shown
     target = scaled(width, height, resize)
     # HAMMING: as sharp as bicubic when shrinking, at two thirds of its cost (Pillow's documentation of filters).
     small = image if image.size == target else image.resize(target, Image.Resampling.HAMMING)

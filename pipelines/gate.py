@@ -125,7 +125,8 @@ class Gate:
                 return read_robots(status, body, agent), len(body)
             except (Refused, TimeoutError, aiohttp.ClientError, zlib.error, OSError, ValueError) as error:
                 slug = failure(error)
-                wait = getattr(error, "retry_after_s", None) or wait
+                asked_for: float | None = getattr(error, "retry_after_s", None)
+                wait = wait if asked_for is None else asked_for
             if slug not in RETRIED or wait > settings.max_wait_s:
                 break
             if attempt < settings.attempts:

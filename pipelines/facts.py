@@ -26,7 +26,7 @@ from pipelines.recipe import Recipe, Step
 
 FETCHED_COLUMNS = (
     "status", "width", "height", "short_side", "long_side", "aspect", "size_bytes", "format", "sha256", "phash",
-    "offset",
+    "offset", "stored_bytes", "stored_sha256", "stored_format", "stored_width", "stored_height",
 )  # fmt: skip
 """What the fetch pass stores per URL and rules may read; null where the image could not be fetched."""
 

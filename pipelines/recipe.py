@@ -20,7 +20,7 @@ from pydantic import Field
 from filters.table import FILTERS
 from infimm_data.config import Settings, build_entry, load_yaml, parse_settings
 from infimm_data.errors import ConfigError
-from infimm_data.rules import EditsDocument, Filter, ScoresEmbeddings, StoresEmbeddings
+from infimm_data.rules import EditsDocument, Filter, GroupsImages, ScoresEmbeddings, StoresEmbeddings
 from pipelines.fetch_settings import FetchSettings
 from pipelines.img2dataset_fetcher import check_installed
 from pipelines.sources.contract import Source
@@ -110,4 +110,9 @@ def load_recipe(path: str) -> Recipe:
             raise ConfigError(f"{where}: '{entry['filter']}' stands there twice; measures are stored by name, keep one")
         if isinstance(step, EditsDocument) and not all(isinstance(earlier.filter, EditsDocument) for earlier in steps):
             raise ConfigError(f"{where}: '{entry['filter']}' changes the text that other steps measure; put it first")
+        if isinstance(step, GroupsImages) and read.fetch.check == "header" and read.fetch.resize is None:
+            raise ConfigError(
+                f"{where}: '{entry['filter']}' compares pictures, but 'fetch: {{check: header}}' looks at none; "
+                "set check: pixels, or leave the step out"
+            )
     return Recipe(path, read.source["kind"], source, tuple(steps), read.fetch, read.output)

@@ -68,9 +68,9 @@ def _score_pairs(run: Run, facts: Facts, step: Step, scores: ScoresPairs, live: 
     todo = []
     for item in run.items:
         rows = facts.images_of(item.key, live)
-        table = facts.images.select(["id", "node", "offset", "size_bytes"]).take(rows).to_pydict()
+        table = facts.images.select(["id", "node", "offset", "stored_bytes"]).take(rows).to_pydict()
         at = facts.document_row[facts.image_document[rows]].tolist()
-        pairs = list(zip(at, table["node"], table["offset"], table["size_bytes"], strict=True))
+        pairs = list(zip(at, table["node"], table["offset"], table["stored_bytes"], strict=True))
         print_ = fingerprint("score", step.name, measured_with(step.filter), fetch_print(run, item))
         if not is_scored(
             run.layout.pair_scores(step.name, item.key), zip(table["id"], table["node"], strict=True), print_

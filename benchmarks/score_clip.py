@@ -43,6 +43,7 @@ from pipelines.layout import Layout
 from pipelines.passes.score import score_item
 
 SIZE = (640, 480)
+ITEM = "made"
 WORDS = ("the", "photo", "of", "red", "small", "house", "near", "water", "people", "walk", "in", "old", "town", "hill")
 
 
@@ -71,7 +72,7 @@ def make_item(layout: Layout, images: int, case: Case) -> tuple[list[tuple[int, 
     """Write the documents and the image tar of one work item; return its pairs and documents."""
     rng, words = np.random.default_rng(0), random.Random(0)
     documents, pairs = [], []
-    with open_whole(layout.image_tar(0)) as tar:
+    with open_whole(layout.image_tar(ITEM)) as tar:
         for number in range(images):
             text = " ".join(_sentence(words, 12) for _ in range(case.sentences)) or "-"
             nodes = (ImageNode(url=f"u{number}", alt=_sentence(words, 8)), TextNode(text=text))
@@ -79,7 +80,7 @@ def make_item(layout: Layout, images: int, case: Case) -> tuple[list[tuple[int, 
             data = make_picture(rng)
             pairs.append((number, 0, tar.tell() + 512, len(data)))
             tar.write(tar_member(f"{number:06d}.jpeg", data))
-    with open_table(layout.documents(0), DOCUMENTS, fingerprint="") as table:
+    with open_table(layout.documents(ITEM), DOCUMENTS, fingerprint="") as table:
         for document in documents:
             table.add(document_row(document))
     return pairs, documents
@@ -101,7 +102,7 @@ def bare(clip: Any, pixels: torch.Tensor, tokens: torch.Tensor, batch: int) -> N
 
 def ready(clip: Any, layout: Layout, pairs: Sequence[Any], texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the pixels and the tokens of all, on the device."""
-    data = Path(layout.image_tar(0)).read_bytes()
+    data = Path(layout.image_tar(ITEM)).read_bytes()
     images = [decode_rgb(data[offset : offset + size], max_pixels=1 << 24) for _, _, offset, size in pairs]
     pixels = torch.stack([clip.preprocess(image) for image in images]).to(clip.device, clip.dtype)
     tokens = clip.texts.tokenizer(list(texts)) if texts else torch.empty(0, 77, dtype=torch.long)
@@ -128,7 +129,7 @@ def measure(folder: str, weights: str, case: Case, options: argparse.Namespace) 
     pixels, tokens = ready(scorer.clip, layout, pairs, texts)
     runs = iter(range(1 << 30))
     contenders = {
-        "ours": lambda: score_item(scorer, "clip", step, 0, layout, pairs, f"run {next(runs)}"),
+        "ours": lambda: score_item(scorer, "clip", step, ITEM, layout, pairs, f"run {next(runs)}"),
         "bare": lambda: bare(scorer.clip, pixels, tokens, options.batch_size),
     }
     wall: dict[str, list[float]] = {name: [] for name in contenders}
@@ -139,7 +140,7 @@ def measure(folder: str, weights: str, case: Case, options: argparse.Namespace) 
             if run:  # the first warms up
                 wall[name].append(options.images / spent)
                 cpu[name].append(spent_cpu)
-    assert read_table(layout.pair_scores("clip", 0)).column("embedding").null_count == 0
+    assert read_table(layout.pair_scores("clip", ITEM)).column("embedding").null_count == 0
     median = {name: statistics.median(found) for name, found in wall.items()}
     shown = "  ".join(f"{name} {median[name]:6.1f} ({min(found):.1f}-{max(found):.1f})" for name, found in wall.items())
     of_cpu = statistics.median(cpu["bare"]) / statistics.median(cpu["ours"])

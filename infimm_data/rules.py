@@ -18,6 +18,7 @@ import numpy.typing as npt
 from infimm_data.document import Document, ImageNode, Measure
 from infimm_data.errors import ConfigError
 from infimm_data.list_files import digests_of
+from infimm_data.vectors import ScoresEmbeddings
 
 Level = Literal["document", "image"]
 """What a rule drops: a whole document, or one image of it (the text around it stays)."""
@@ -30,10 +31,7 @@ DUMP_PREFIX = "dump_"
 
 @dataclass(frozen=True, slots=True)
 class AtLeast:
-    """Keeps what measures at least `bound` (inclusive).
-
-    `or_unknown` keeps what was not measured as well: for facts that a page may or may not state.
-    """
+    """Keeps what measures at least `bound` (inclusive); `or_unknown` keeps what was not measured as well."""
 
     measure: str
     bound: float
@@ -252,41 +250,9 @@ class AssignsImages(Protocol):
         ...
 
 
-@runtime_checkable
-class StoresEmbeddings(Protocol):
-    """A filter that scores pairs and may store the vectors it made on the way, as `embedding`."""
-
-    @property
-    def stores_vectors_of(self) -> str | None:
-        """Whose vectors are stored ("" for a model without a public name), None where none are."""
-        ...
-
-
-class EmbeddingScorer(Protocol):
-    """What reads stored vectors: plain numbers, so it travels to a worker."""
-
-    @property
-    def digests(self) -> Mapping[str, str]:
-        """What its values depend on."""
-        ...
-
-    def score(self, vectors_ND: npt.NDArray[np.float16]) -> Mapping[str, npt.NDArray[np.float64]]:
-        """Return each measure of the N vectors."""
-        ...
-
-
-@runtime_checkable
-class ScoresEmbeddings(Protocol):
-    """A filter that measures images by vectors that an earlier step stored, named by `embeddings_of`."""
-
-    embeddings_of: str
-
-    def load_heads(self, clip: str) -> EmbeddingScorer:
-        """Load what is asked of the vectors; clip: whose they are. Raises ConfigError when it cannot be had."""
-        ...
-
-
-_MEASURING = (EditsDocument, MeasuresDocument, MeasuresImageNode, GroupsDocuments, GroupsImages, ScoresPairs)
+_MEASURING = (
+    EditsDocument, MeasuresDocument, MeasuresImageNode, GroupsDocuments, GroupsImages, ScoresPairs, ScoresEmbeddings,
+)  # fmt: skip
 
 
 def within(

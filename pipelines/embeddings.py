@@ -33,7 +33,7 @@ class Embeddings:
 
 
 def read_embeddings(layout: Layout, name: str, item: str, *, column: str = "embedding") -> Iterator[Embeddings]:
-    """Yield the stored vectors of one work item in bounded memory, in the order in which they were scored.
+    """Yield the stored vectors of one work item (its key) in bounded memory, in the order in which they were scored.
 
     name: of the step that stored them, "clip_score" for one; column: `embedding`, or `text_embedding`. Images that
     could not be decoded are left out. Raises ConfigError where the step stored none.

@@ -19,8 +19,9 @@ import pyarrow.parquet as pq
 
 from infimm_data.errors import ConfigError, did_you_mean
 from infimm_data.files import exists, file_system, read_bytes
-from infimm_data.rules import AssignsImages, GroupsImages, Mask, ScoresEmbeddings, ScoresPairs
+from infimm_data.rules import AssignsImages, GroupsImages, Mask, ScoresPairs
 from infimm_data.tables import read_table
+from infimm_data.vectors import ScoresEmbeddings
 from pipelines.layout import Layout
 from pipelines.recipe import Recipe, Step
 

@@ -20,7 +20,8 @@ from pydantic import Field
 from filters.table import FILTERS
 from infimm_data.config import Settings, build_entry, load_yaml, parse_settings
 from infimm_data.errors import ConfigError
-from infimm_data.rules import EditsDocument, Filter, GroupsImages, ScoresEmbeddings, StoresEmbeddings
+from infimm_data.rules import EditsDocument, Filter, GroupsImages
+from infimm_data.vectors import ScoresEmbeddings, StoresEmbeddings
 from pipelines.fetch_settings import FetchSettings
 from pipelines.img2dataset_fetcher import check_installed
 from pipelines.sources.contract import Source

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from infimm_data.rules import EmbeddingScorer, ScoresEmbeddings
 from infimm_data.tables import KEY_TYPES, fingerprint, read_metadata, read_table, write_table
+from infimm_data.vectors import EmbeddingScorer, ScoresEmbeddings
 from pipelines.embeddings import read_embeddings
 from pipelines.layout import Layout
 from pipelines.recipe import Recipe, Step, vectors_of

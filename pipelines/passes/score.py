@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from infimm_data.document import Document
 from infimm_data.files import file_system
-from infimm_data.rules import AssignsImages, GroupsImages, Mask, Scorer, ScoresEmbeddings, ScoresPairs, measured_with
+from infimm_data.rules import AssignsImages, GroupsImages, Mask, Scorer, ScoresPairs, measured_with
 from infimm_data.tables import fingerprint, measures_table, read_documents, read_metadata, read_table, write_table
+from infimm_data.vectors import ScoresEmbeddings
 from pipelines.facts import Facts
 from pipelines.layout import Layout
 from pipelines.passes.assign import assign

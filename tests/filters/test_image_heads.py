@@ -17,7 +17,7 @@ from filters.image_heads import ImageHeads
 from filters.models import heads as heads_module
 from filters.models.heads import METADATA, PUBLISHED, load_head
 from infimm_data.errors import ConfigError
-from infimm_data.rules import AtLeast, AtMost
+from infimm_data.rules import AtLeast, AtMost, measured_with
 
 RNG = np.random.default_rng(0)
 
@@ -217,3 +217,9 @@ def test_bounds_become_rules_and_are_inclusive() -> None:
 def test_settings_that_make_no_sense_are_a_config_error(settings: Any, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         ImageHeads(**settings)
+
+
+def test_another_head_measures_anew_and_another_bound_does_not() -> None:
+    made = ImageHeads(heads={"nsfw": "a"}, keep_at_most={"nsfw": 0.1})
+    assert measured_with(made) == {"heads": {"nsfw": "a"}, "embeddings_of": "clip_score"}
+    assert measured_with(made) == measured_with(ImageHeads(heads={"nsfw": "a"}, keep_at_most={"nsfw": 0.2}))

@@ -26,9 +26,9 @@ from infimm_data.rules import (
     MeasuresDocument,
     MeasuresImageNode,
     OneOf,
-    ScoresEmbeddings,
     ScoresPairs,
 )
+from infimm_data.vectors import ScoresEmbeddings
 
 EVERY = pytest.mark.parametrize("name", FILTERS)
 LIST = str(Path(__file__).parent / "block_list.txt")

@@ -111,7 +111,7 @@ def go(tmp_path):
 def vectors_of(run, item=0):
     return [
         (part.documents.to_pylist(), part.nodes.tolist(), part.vectors)
-        for part in read_embeddings(run.layout, "vectors", run.keys[item])
+        for part in read_embeddings(run.layout, "vectors", run.items[item].key)
     ]
 
 
@@ -121,7 +121,7 @@ def test_vectors_are_stored_in_float16_and_read_back_with_their_images(go):
     assert (len(set(documents)), nodes) == (4, [1, 1, 1, 1])
     assert (vectors.dtype, vectors.shape) == (np.float16, (4, 3))
     assert np.linalg.norm(vectors.astype(np.float64), axis=1) == pytest.approx(np.ones(4), abs=1e-3)
-    stored = pq.read_schema(run.layout.pair_scores("vectors", run.keys[0])).field("embedding").type
+    stored = pq.read_schema(run.layout.pair_scores("vectors", run.items[0].key)).field("embedding").type
     assert (pa.types.is_fixed_size_list(stored), stored.value_type) == (True, pa.float16())
     assert vectors_of(run, 1) == []
 
@@ -140,15 +140,8 @@ def test_what_is_wanted_later_is_added_to_what_is_there(go):
 
 def test_heads_read_vectors_alone_and_a_changed_bound_asks_nobody(go):
     run, _ = go()
-    told = dict(
-        zip(
-            *(
-                read_table(run.layout.pair_scores("heads", run.keys[0])).column(name).to_pylist()
-                for name in ("id", "head_red")
-            ),
-            strict=True,
-        )
-    )
+    table = read_table(run.layout.pair_scores("heads", run.items[0].key))
+    told = dict(zip(table.column("id").to_pylist(), table.column("head_red").to_pylist(), strict=True))
     ((documents, _, vectors),) = vectors_of(run)
     assert [told[document] for document in documents] == pytest.approx(vectors[:, 0].tolist(), abs=1e-3)
     bound = sorted(told.values())[2]
@@ -162,7 +155,7 @@ def test_another_head_is_asked_again_and_no_image_is_looked_at(go):
     go()
     run, asked = go(red=2.0)
     assert (asked["score vectors"], asked["score heads"]) == (0, 2)
-    assert max(read_table(run.layout.pair_scores("heads", run.keys[0])).column("head_red").to_pylist()) > 1.0
+    assert max(read_table(run.layout.pair_scores("heads", run.items[0].key)).column("head_red").to_pylist()) > 1.0
 
 
 def test_vectors_stay_out_of_facts_shards_and_lives(go):
@@ -217,30 +210,33 @@ def test_each_worker_holds_the_model_on_a_gpu_of_its_own_where_there_are_any(gpu
     assert (model.arguments[1], model.num_gpus) == expected
 
 
+ITEM = "item"
+
+
 def stored(tmp_path, rows) -> Layout:
     layout = Layout(str(tmp_path / "out"))
     table = measures_table({"id": [str(n) for n in range(len(rows))], "node": [0] * len(rows)}, rows)
-    write_table(layout.pair_scores("clip_score", "0"), table, fingerprint="")
+    write_table(layout.pair_scores("clip_score", ITEM), table, fingerprint="")
     return layout
 
 
 def test_images_without_a_vector_are_left_out(tmp_path):
     one = np.ones(2, dtype=np.float16)
-    (part,) = read_embeddings(stored(tmp_path, [{"embedding": None}, {"embedding": one}]), "clip_score", "0")
+    (part,) = read_embeddings(stored(tmp_path, [{"embedding": None}, {"embedding": one}]), "clip_score", ITEM)
     assert part.documents.to_pylist() == ["1"]
-    assert list(read_embeddings(stored(tmp_path, [{"embedding": None}]), "clip_score", "0")) == []
-    assert list(read_embeddings(stored(tmp_path, []), "clip_score", "0")) == []
+    assert list(read_embeddings(stored(tmp_path, [{"embedding": None}]), "clip_score", ITEM)) == []
+    assert list(read_embeddings(stored(tmp_path, []), "clip_score", ITEM)) == []
 
 
 def test_vectors_that_were_never_stored_are_one_line(tmp_path):
     layout = stored(tmp_path, [{"clip_score": 0.5}])
     with pytest.raises(ConfigError, match="no column 'embedding'; set embeddings: image in the step clip_score"):
-        list(read_embeddings(layout, "clip_score", "0"))
+        list(read_embeddings(layout, "clip_score", ITEM))
     with pytest.raises(ConfigError, match="has not scored this work item"):
-        list(read_embeddings(layout, "clip_score", "1"))
+        list(read_embeddings(layout, "clip_score", "other"))
 
 
 def test_duckdb_and_arrow_see_numbers(tmp_path):
     duckdb = pytest.importorskip("duckdb", reason="duckdb is not installed here")
-    path = stored(tmp_path, [{"embedding": np.array([0.5, -1.0], dtype=np.float16)}]).pair_scores("clip_score", "0")
+    path = stored(tmp_path, [{"embedding": np.array([0.5, -1.0], dtype=np.float16)}]).pair_scores("clip_score", ITEM)
     assert duckdb.sql(f"select id, embedding[2] from '{path}'").fetchall() == [("0", -1.0)]

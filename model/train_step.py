@@ -11,9 +11,10 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from infimm_data.errors import InfiMMError
 from infimm_data.stream.batch import Batch
@@ -64,6 +65,7 @@ def take_step(run: TrainingRun, step: int) -> StepFacts:
         sums[0] += float(out.loss_sum.detach())
         if out.by_source is not None:
             sums[1:] += out.by_source.double().cpu()
+    _forget_unused(run, counts)
     trainable = [p for group in run.optimizer.param_groups for p in group["params"]]
     grad_norm = clip(trainable, config.optimizer.max_grad_norm)
     loss_sum, *by_source = run.world.total(sums.tolist())
@@ -113,6 +115,24 @@ def forward(run: TrainingRun, batch: Batch, *, weights: Tensor | None = None, is
             loss_chunk=config.loss_chunk,
         )
     return output
+
+
+def _forget_unused(run: TrainingRun, counts: _Counts) -> None:
+    """Drop the zero gradients of what no token of any rank has used, so that AdamW leaves it alone as on one rank.
+
+    Where ranks wait for each other, every parameter takes part in every step: see `InfiMM.is_uniform`.
+    """
+    if not run.model.is_uniform:
+        return
+    blocks: Any = list(run.model.cross_attention.values())
+    unused: list[nn.Parameter] = []
+    if counts.hardware.seeing == 0:
+        unused += [p for block in blocks for p in (*block.attn.parameters(), block.attn_gate)]
+        unused += [] if run.model.perceiver is None else list(run.model.perceiver.parameters())
+    if counts.hardware.active == 0:
+        unused += [p for block in blocks for p in (*block.ff.parameters(), block.ff_gate)]
+    for parameter in unused:
+        parameter.grad = None
 
 
 def _batches(run: TrainingRun) -> tuple[list[Batch], _Counts]:

@@ -122,9 +122,10 @@ class TrainConfig(Settings):
     """Rows in one optimizer step."""
     micro_rows: int | None = Field(default=None, ge=1)
     """Rows in one forward pass of one rank; `rows_per_step` is a multiple of it times the ranks. None: one pass."""
-    loss_weights: dict[str, float] | None = None
-    """Source -> weight. The loss is then the sum over sources of weight times the mean over that source's targets, as
-    Flamingo and OpenFlamingo weigh theirs; a source that is not named has 1. None: the mean over all targets alike."""
+    loss_mean: Literal["tokens", "sources"] = "tokens"
+    """tokens: the mean over all targets of a step, each times the loss weight of its source. sources: the sum over
+    sources of loss weight times the mean over its own targets, as OpenFlamingo weighs pairs against pages: what a
+    source counts does not depend on how many of a step's tokens are its own."""
     loss_chunk: int | None = Field(default=None, ge=1)
     """Tokens whose scores over the vocabulary are in memory at once; None: those of a whole forward pass."""
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -157,7 +158,4 @@ class TrainConfig(Settings):
     def _divides(self) -> TrainConfig:
         if self.rows_per_step % (self.micro_rows or self.rows_per_step):
             raise ValueError(f"rows_per_step {self.rows_per_step} is no multiple of micro_rows {self.micro_rows}")
-        low = [name for name, weight in (self.loss_weights or {}).items() if weight < 0]
-        if low:
-            raise ValueError(f"loss_weights: {low[0]} is below 0")
         return self

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from infimm_data.errors import InfiMMError
 from infimm_data.progress import Track
 from infimm_data.stream.batch import Batch
 from infimm_data.stream.stream import one_pass
@@ -29,7 +31,7 @@ from model.flops import peak_tflops
 from model.infimm import vision_of
 from model.parallel import World, broadcast, joined
 from model.train_board import Board
-from model.train_log import Devices, TrainLog
+from model.train_log import Devices, StepFacts, TrainLog
 from model.train_step import forward, take_step
 from model.training_run import TrainingRun, begin, resume, save
 
@@ -40,8 +42,8 @@ log = logging.getLogger(__name__)
 class TrainResult:
     """How a run ended. Losses in nats per target; heldout_loss is None without held-out documents.
 
-    seconds: of this call, without what an earlier call of a resumed run took; num_tokens: text tokens seen by it, on
-    all ranks; skipped: "document:REASON" or "image:REASON" -> how many rank 0 read and left out.
+    steps: fewer than the recipe asks for where the stream ended before; seconds: of this call alone; num_tokens: text
+    tokens seen by it, on all ranks; skipped: "document:REASON" or "image:REASON" -> how many rank 0 read and left out.
     """
 
     steps: int
@@ -76,36 +78,35 @@ def train(config: TrainConfig, *, data: str, out: str, resume: bool = True, star
 
 def _train(run: TrainingRun, *, data: str, out: str, last: Path | None, started: float) -> TrainResult:
     config, num_tokens = run.config, 0
-    first_step = resume(run, last) if last else 0
+    done = saved = first_step = resume(run, last) if last else 0
     if run.world.is_first:
         remove_checkpoints_after(out, first_step)
-    heldout: tuple[float, int] | None = None
     with _journal(run, out, first_step) as journal, CheckpointWriter(
         out, run.world, keep=config.keep_checkpoints
     ) as writer, _track(run, first_step) as track:  # fmt: skip
-        loss = journal.last_loss if journal else float("nan")
         for step in range(first_step + 1, config.steps + 1):
             facts = take_step(run, step - 1)
+            if facts is None:
+                log.warning("the stream ended after step %d of %d: its epochs are over", done, config.steps)
+                break
+            done, num_tokens = step, num_tokens + facts.num_tokens
             writer.poll()
-            num_tokens += facts.num_tokens
-            is_last = step == config.steps
-            if journal:
-                journal.add(facts)
-                if is_last or step % config.log_every == 0:
-                    loss = journal.write(step)["loss"]
-            if track:
-                track.advance(note=f"loss {facts.loss_sum / max(facts.num_targets, 1):.3f}")
-            if is_last or _is_due(step, config.checkpoint_every):
+            _note(facts, step, config, journal=journal, track=track)
+            if _is_due(step, config.checkpoint_every):
                 save(run, writer, step)
-            if is_last or _is_due(step, config.evaluate_every):
-                asked = time.monotonic()
-                heldout = _evaluate(run, data)
-                if journal and heldout is not None:
-                    journal.write_heldout(step, heldout[0], seconds=time.monotonic() - asked)
-    if heldout is None:  # a finished run, called again
-        heldout = _evaluate(run, data)
+                saved = step
+            if step < config.steps and _is_due(step, config.evaluate_every):
+                _evaluate(run, data, journal, step)
+        if done == 0:
+            raise InfiMMError(f"{data}: not enough rows for one step of {config.rows_per_step}; lower rows_per_step")
+        if journal and journal.has_steps:
+            journal.write(done)
+        if saved < done:
+            save(run, writer, done)
+        heldout = _evaluate(run, data, journal if done > first_step else None, done)
+        loss = journal.last_loss if journal else math.nan
     return TrainResult(
-        steps=config.steps,
+        steps=done,
         train_loss=broadcast(loss, run.world),
         heldout_loss=heldout[0] if heldout else None,
         heldout_targets=heldout[1] if heldout else 0,
@@ -115,6 +116,16 @@ def _train(run: TrainingRun, *, data: str, out: str, last: Path | None, started:
         checkpoint=str(checkpoints(out)[-1]),
         metrics=str(Path(out) / "metrics.jsonl"),
     )
+
+
+def _note(facts: StepFacts, step: int, config: TrainConfig, *, journal: TrainLog | None, track: Track | None) -> None:
+    """Log a step and show it, on the rank that does."""
+    if journal:
+        journal.add(facts)
+        if step % config.log_every == 0:
+            journal.write(step)
+    if track:
+        track.advance(note=f"loss {facts.loss_sum / max(facts.num_targets, 1):.3f}")
 
 
 @contextlib.contextmanager
@@ -140,9 +151,9 @@ def _track(run: TrainingRun, first_step: int) -> contextlib.AbstractContextManag
     return Track("train", run.config.steps - first_step, unit="steps")
 
 
-def _evaluate(run: TrainingRun, data: str) -> tuple[float, int] | None:
-    """Return held-out loss and its number of targets, or None when nothing is held out."""
-    config = run.config
+def _evaluate(run: TrainingRun, data: str, journal: TrainLog | None, step: int) -> tuple[float, int] | None:
+    """Return held-out loss after a step, and its number of targets, or None when nothing is held out; log it."""
+    config, asked = run.config, time.monotonic()
     if config.stream.holdout_fraction == 0:
         return None
     batches = one_pass(
@@ -150,9 +161,12 @@ def _evaluate(run: TrainingRun, data: str) -> tuple[float, int] | None:
     )
     run.model.eval()
     try:
-        return _mean_loss(run, _dealt(batches, run.world))
+        loss, targets = _mean_loss(run, _dealt(batches, run.world))
     finally:
         run.model.train()
+    if journal:
+        journal.write_heldout(step, loss, seconds=time.monotonic() - asked)
+    return loss, targets
 
 
 def _dealt(batches: Iterator[Batch], world: World) -> Iterator[Batch]:

@@ -77,7 +77,7 @@ class TrainLog:
     ) -> None:
         """Open the file; lines after `from_step` belong to a run that was cut off, and are dropped.
 
-        board: gets every line as well. `last_loss` is the last logged loss that stays, NaN when there is none.
+        board: gets every line as well. `last_loss` is the last logged loss, NaN when there is none.
         """
         self._path, self._devices, self._board, self._clock = path, devices, board, clock
         kept = [line for line in read_metrics(path) if line["step"] <= from_step]
@@ -86,6 +86,11 @@ class TrainLog:
         self.last_loss: float = next((line["loss"] for line in reversed(kept) if "loss" in line), math.nan)
         self._steps: list[StepFacts] = []
         self._since = clock()
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether steps were added since the last line."""
+        return bool(self._steps)
 
     def add(self, facts: StepFacts) -> None:
         """Count one step."""
@@ -114,7 +119,7 @@ class TrainLog:
         if self._devices.is_cuda:
             line["memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
         self._append(line)
-        self._steps, self._since = [], now
+        self._steps, self._since, self.last_loss = [], now, line["loss"]
         return line
 
     def _speed(self, seconds: float, waited: float) -> dict[str, float]:

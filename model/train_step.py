@@ -7,11 +7,12 @@ weigh a target by how empty its micro-batch is. What to divide by is known befor
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -42,13 +43,16 @@ class _Counts:
     wait_s: float
 
 
-def take_step(run: TrainingRun, step: int) -> StepFacts:
+def take_step(run: TrainingRun, step: int) -> StepFacts | None:
     """Take the optimizer step `step` (from 0) on `rows_per_step` rows; every rank calls it.
 
-    Raises InfiMMError on every rank when one has no batch to give, or when the loss is not a number.
+    Returns None, and does nothing, where the stream has ended before the rows of a step. Raises InfiMMError on every
+    rank when one cannot read its rows, or when the loss is not a number.
     """
     config = run.config
     batches, counts = _batches(run)
+    if counts is None:
+        return None
     rate = learning_rate(step, config.steps, config.optimizer)
     for group in run.optimizer.param_groups:
         group["lr"] = rate
@@ -59,9 +63,9 @@ def take_step(run: TrainingRun, step: int) -> StepFacts:
             out = forward(run, batch, weights=_weights(run, batch, counts))
             assert out.loss_sum is not None
             assert out.weighted is not None
-            objective = out.weighted / max(counts.targets, 1) if config.loss_weights is None else out.weighted
+            divisor = max(counts.targets, 1) if config.loss_mean == "tokens" else 1
             # Gradients are averaged over ranks, but the loss is a sum over them.
-            (objective * run.world.size).backward()  # type: ignore[no-untyped-call]  # torch's own
+            (out.weighted / divisor * run.world.size).backward()  # type: ignore[no-untyped-call]  # torch's own
         sums[0] += float(out.loss_sum.detach())
         if out.by_source is not None:
             sums[1:] += out.by_source.double().cpu()
@@ -95,7 +99,7 @@ def take_step(run: TrainingRun, step: int) -> StepFacts:
 def forward(run: TrainingRun, batch: Batch, *, weights: Tensor | None = None, is_training: bool = True) -> Output:
     """Run the model on a batch of the stream. weights [B, T]: of each token as a target."""
     config, device = run.config, run.world.device
-    sources = getattr(batch, "sources", None) if run.sources else None
+    sources = _sources(batch) if run.sources else None
     batch = as_seen(batch, run.tokenizer.vocabulary, config.model.cross_attention.semantics, seed=config.stream.seed)
     autocast = torch.autocast(device.type, torch.bfloat16) if config.precision == "bf16" else contextlib.nullcontext()
     with autocast:
@@ -135,62 +139,68 @@ def _forget_unused(run: TrainingRun, counts: _Counts) -> None:
         parameter.grad = None
 
 
-def _batches(run: TrainingRun) -> tuple[list[Batch], _Counts]:
-    """Return this rank's batches of a step, and what all ranks have; all stop together when one has none."""
+def _batches(run: TrainingRun) -> tuple[list[Batch], _Counts | None]:
+    """Return this rank's batches of a step, and what all ranks have, None at the stream's end; all stop together."""
     number = run.config.rows_per_step // (run.micro_rows * run.world.size)
-    began, batches, problem = time.monotonic(), [], None
+    began, problem = time.monotonic(), None
+    batches: list[Batch] = []
     try:
-        batches = [next(run.stream) for _ in range(number)]
+        batches = list(itertools.islice(run.stream, number))
     except InfiMMError as error:
         problem = error
     waited = time.monotonic() - began
-    counts = _counts(run, batches, waited, is_broken=problem is not None)
+    num_broken, num_ended, *rest = run.world.total(
+        [problem is not None, problem is None and len(batches) < number, *_own_counts(run, batches)]
+    )
     if problem is not None:
         raise problem
-    if counts is None:
-        raise InfiMMError("another rank has no more batches to give, and says why; this one stops with it")
-    return batches, counts
+    if num_broken:
+        raise InfiMMError("another rank cannot read its rows, and says why; this one stops with it")
+    return batches, None if num_ended else _counts(rest, waited)
 
 
-def _counts(run: TrainingRun, batches: Sequence[Batch], wait_s: float, *, is_broken: bool) -> _Counts | None:
-    """Return the counts of all ranks, None when one is broken."""
+def _own_counts(run: TrainingRun, batches: Sequence[Batch]) -> list[float]:
+    """Return what the batches of this rank hold, as `_counts` takes the sums over ranks."""
     hardware, useful = NO_WORK, NO_WORK
     for batch in batches:
         computed, teaching = work_of(batch, run.config.model.cross_attention.semantics)
         hardware, useful = hardware + computed, useful + teaching
-    own = [
+    return [
         sum(batch.num_targets for batch in batches),
         sum(batch.num_tokens for batch in batches),
         sum(batch.input_ids.numel() for batch in batches),
         sum(len(batch.images) for batch in batches),
+        *(getattr(one, name) for one in (hardware, useful) for name in Work.__slots__),
+        *_targets_by_source(run, batches),
     ]
-    works = [getattr(one, name) for one in (hardware, useful) for name in Work.__slots__]
-    total = run.world.total([is_broken, *own, *works, *_targets_by_source(run, batches)])
-    if total[0]:
-        return None
-    targets, tokens, slots, images = (int(one) for one in total[1:5])
-    by_source = tuple(int(one) for one in total[15:])
-    return _Counts(targets, tokens, slots, images, by_source, Work(*total[5:10]), Work(*total[10:15]), wait_s)
+
+
+def _counts(totals: Sequence[float], wait_s: float) -> _Counts:
+    targets, tokens, slots, images = (int(one) for one in totals[:4])
+    by_source = tuple(int(one) for one in totals[14:])
+    return _Counts(targets, tokens, slots, images, by_source, Work(*totals[4:9]), Work(*totals[9:14]), wait_s)
 
 
 def _targets_by_source(run: TrainingRun, batches: Sequence[Batch]) -> list[int]:
     """Return the targets of each source of the run, [] where the stream knows none."""
     found = torch.zeros(len(run.sources), dtype=torch.int64)
     for batch in batches if run.sources else ():
-        sources: Tensor = batch.sources  # type: ignore[attr-defined]
-        found += torch.bincount(sources[:, 1:][batch.labels[:, 1:] != IGNORED].long(), minlength=len(found))
+        found += torch.bincount(_sources(batch)[:, 1:][batch.labels[:, 1:] != IGNORED].long(), minlength=len(found))
     return [int(one) for one in found]
 
 
 def _weights(run: TrainingRun, batch: Batch, counts: _Counts) -> Tensor | None:
-    """Return what each token counts as a target, None where all count alike.
-
-    The loss is then the sum over sources of weight times the mean over the source's targets in the step, so that what
-    a source counts does not depend on how many of the step's tokens are its own.
-    """
-    chosen = run.config.loss_weights
-    if chosen is None:
+    """Return what each token counts as a target, None where all count 1: see `loss_mean` of the recipe."""
+    weights = list(run.sources.values())
+    if run.config.loss_mean == "sources":
+        if not run.sources:
+            return torch.full(batch.input_ids.shape, 1 / max(counts.targets, 1))
+        weights = [weight / max(n, 1) for weight, n in zip(weights, counts.by_source, strict=True)]
+    elif all(weight == 1 for weight in weights):
         return None
-    each = [chosen.get(name, 1.0) / max(n, 1) for name, n in zip(run.sources, counts.by_source, strict=True)]
-    sources: Tensor = batch.sources  # type: ignore[attr-defined]
-    return torch.tensor([*each, 0.0])[sources.long()]  # -1, padding, is the last
+    return torch.tensor([*weights, 0.0])[_sources(batch).long()]  # -1, padding, is the last
+
+
+def _sources(batch: Batch) -> Tensor:
+    """Return the number of each token's source; a stream that knows no sources never asks."""
+    return cast(Tensor, cast(Any, batch).sources)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from infimm_data.errors import ConfigError, did_you_mean
+from infimm_data.errors import ConfigError
 from infimm_data.stream.stream import Stream
 from model.checkpoint import check_elsewhere, check_recipe, read_tensors, shapes_of
 from model.checkpoint_writer import CheckpointWriter
@@ -42,8 +41,8 @@ log = logging.getLogger(__name__)
 class TrainingRun:
     """What a step works on. stepped: what a step calls, `model` or what spreads it over ranks.
 
-    micro_rows: rows in one forward pass of one rank; sources: names of the stream's, () where it knows none;
-    left_out: part -> fingerprint of what stands elsewhere than in checkpoints.
+    micro_rows: rows in one forward pass of one rank; sources: name -> loss weight of the stream's datasets, by
+    their numbers, {} where there is one alone; left_out: part -> fingerprint of what checkpoints do not hold.
     """
 
     config: TrainConfig
@@ -54,7 +53,7 @@ class TrainingRun:
     optimizer: torch.optim.Optimizer
     stream: Stream
     micro_rows: int
-    sources: tuple[str, ...]
+    sources: dict[str, float]
     left_out: dict[str, str]
     flops: Flops
     cache: FeatureCache | None
@@ -85,8 +84,6 @@ def begin(config: TrainConfig, world: World, *, data: str, start: str | None) ->
         rank=world.rank,
         world=world.size,
     )
-    sources = tuple(getattr(stream, "sources", ()))
-    check_sources(config.loss_weights or {}, sources)
     flops = count_flops(model)
     if config.compile:
         compile_model(model)
@@ -98,8 +95,16 @@ def begin(config: TrainConfig, world: World, *, data: str, start: str | None) ->
         cache = FeatureCache(folder, tower, max_bytes=limit, digest=digest, precision=config.precision)
     optimizer = build_optimizer(model, config.optimizer)
     return TrainingRun(
-        config, world, model, stepped, tokenizer, optimizer, stream, micro_rows, sources, left_out, flops, cache
-    )
+        config, world, model, stepped, tokenizer, optimizer, stream, micro_rows, sources_of(stream), left_out, flops,
+        cache,
+    )  # fmt: skip
+
+
+def sources_of(stream: Stream) -> dict[str, float]:
+    """Return the datasets of a mixture with their loss weights; {} for a stream of one dataset with weight 1."""
+    names: tuple[str, ...] = getattr(stream, "source_names", ("",))
+    loss_weights: tuple[float, ...] = getattr(stream, "loss_weights", (1.0,))
+    return {} if loss_weights == (1.0,) else dict(zip(names, loss_weights, strict=True))
 
 
 def rows_of_rank(config: TrainConfig, world: World) -> int:
@@ -112,14 +117,6 @@ def rows_of_rank(config: TrainConfig, world: World) -> int:
             "rows: change one of them, or the number of processes"
         )
     return rows
-
-
-def check_sources(weights: Mapping[str, float], sources: tuple[str, ...]) -> None:
-    """Raise ConfigError for a weight of a source that the stream does not have."""
-    for name in weights:
-        if name not in sources:
-            there = f"the stream has {', '.join(sources)}" if sources else "the stream has one source alone"
-            raise ConfigError(f"loss_weights: no source '{name}'.{did_you_mean(name, sources)} {there}")
 
 
 def set_precision(model: InfiMM, *, is_bf16: bool) -> None:

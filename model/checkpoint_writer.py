@@ -58,12 +58,12 @@ class CheckpointWriter:
             for leftover in self._folder.glob(".part-*"):
                 shutil.rmtree(leftover)
             (part / TENSORS).mkdir(parents=True)
-        self._together()
-        files = {name: 1 if name.startswith(WEIGHT) else 2 for name in tensors}
+        names = {name for own in self._gather(list(tensors)) for name in own}  # each rank has its own random state
+        files = {name: 1 if name.startswith(WEIGHT) else 2 for name in names}
         response = async_save(
             cast(dict[str, Any], tensors),
             storage_writer=HuggingFaceStorageWriter(
-                str(part / TENSORS), fqn_to_index_mapping=self._agreed(files), save_distributed=True
+                str(part / TENSORS), fqn_to_index_mapping=files, save_distributed=True
             ),
             process_group=self._group,
             no_dist=self._world.size == 1,
@@ -84,28 +84,26 @@ class CheckpointWriter:
         if self._pending is None:
             return
         (step, written), self._pending = self._pending, None
+        problem = None
         try:
             written.result()
         except (OSError, RuntimeError, CheckpointException) as error:
             causes = getattr(error, "failures", {}).values()
             problem = " ".join(str(next(iter(causes), (error,))[0]).split())[:300]
+        problems = [one for one in self._gather(problem) if one is not None]
+        if problems:
             raise InfiMMError(
-                f"{self._folder}: the checkpoint of step {step} could not be written ({problem}); the one before it is "
-                "whole: make room and run the same command again"
-            ) from None
-        self._together()
+                f"{self._folder}: the checkpoint of step {step} could not be written ({problems[0]}); the one before "
+                "it is whole: make room and run the same command again"
+            )
 
-    def _together(self) -> None:
-        if self._group is not None:
-            dist.barrier(self._group)
-
-    def _agreed(self, files: dict[str, int]) -> dict[str, int]:
-        """Return the files of all ranks' tensors: each names its own random state."""
+    def _gather(self, value: Any) -> list[Any]:
+        """Return the value of every rank."""
         if self._group is None:
-            return files
-        found: list[dict[str, int]] = [{}] * self._world.size
-        dist.all_gather_object(found, files, group=self._group)
-        return {name: file for one in found for name, file in one.items()}
+            return [value]
+        found: list[Any] = [None] * self._world.size
+        dist.all_gather_object(found, value, group=self._group)
+        return found
 
     def _finish(
         self, written: Future[Any], part: Path, place: Path, about: dict[str, Any], tokenizer: Tokenizer

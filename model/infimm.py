@@ -40,7 +40,7 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """logits [B, T, vocabulary], None where the loss took its scores in chunks.
+    """logits [B, T, vocabulary], None where they were not wanted or the loss took its scores in chunks.
 
     loss_sum: cross-entropy in nats summed over num_targets tokens (None without labels). weighted: each target's times
     its weight, the same where there are no weights. by_source [S]: loss_sum per source, None without sources.
@@ -151,11 +151,13 @@ class InfiMM(nn.Module):
         sources: Int[Tensor, "B T"] | None = None,
         num_sources: int = 1,
         loss_chunk: int | None = None,
+        wants_logits: bool = True,
     ) -> Output:
         """Return logits, and with labels the loss (labels are aligned with input_ids; the shift happens here).
 
         features: the vision tower's of the N images, where they are known already. weights, sources: of each token as a
-        target, see `model.loss`; loss_chunk: tokens whose scores are in memory at once, None for all.
+        target, see `model.loss`; loss_chunk: tokens whose scores are in memory at once, None for all, and then there are no
+        logits; wants_logits: False for the loss alone.
         """
         hidden_BTD = self.hidden(
             input_ids,
@@ -173,7 +175,7 @@ class InfiMM(nn.Module):
 
         def head(hidden_MD: Tensor) -> Tensor:
             scores_ME = self.logits(hidden_MD)
-            if loss_chunk is None:
+            if wants_logits and loss_chunk is None:
                 scores.append(scores_ME)
             return scores_ME
 

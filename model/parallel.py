@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 
 from infimm_data.errors import ConfigError
 from model.infimm import InfiMM
@@ -41,6 +41,14 @@ class World:
             found = found.to(self.device)
             dist.all_reduce(found)
         return cast(list[float], found.tolist())
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return the value (plain data) of every rank, by rank; every rank must ask."""
+        if self.size == 1:
+            return [value]
+        found: list[Any] = [None] * self.size
+        dist.all_gather_object(found, value)
+        return found
 
 
 @contextlib.contextmanager
@@ -127,17 +135,3 @@ def clip(parameters: list[nn.Parameter], max_norm: float) -> float:
     """Scale all gradients of all ranks to a common norm of at most `max_norm`; return the norm before."""
     norm: Any = nn.utils.clip_grad_norm_(parameters, max_norm)
     return float(norm.full_tensor() if hasattr(norm, "full_tensor") else norm)
-
-
-def broadcast(value: Any, world: World) -> Any:
-    """Return rank 0's value on every rank (plain data)."""
-    if world.size == 1:
-        return value
-    box = [value]
-    dist.broadcast_object_list(box, src=0)
-    return box[0]
-
-
-def whole(tensor: Tensor) -> Tensor:
-    """Return a sharded tensor as one, any other as it is."""
-    return cast(Tensor, cast(Any, tensor).full_tensor()) if hasattr(tensor, "full_tensor") else tensor

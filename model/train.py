@@ -29,7 +29,7 @@ from model.checkpoint_writer import CheckpointWriter
 from model.config import TrainConfig
 from model.flops import peak_tflops
 from model.infimm import vision_of
-from model.parallel import World, broadcast, joined
+from model.parallel import World, joined
 from model.train_board import Board
 from model.train_log import Devices, StepFacts, TrainLog
 from model.train_step import forward, take_step
@@ -69,7 +69,7 @@ def train(config: TrainConfig, *, data: str, out: str, resume: bool = True, star
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     with joined(config.device) as world:
-        finished = broadcast([str(one) for one in checkpoints(out)] if resume else [], world)
+        finished = world.gather([str(one) for one in checkpoints(out)] if resume else [])[0]
         run = begin(config, world, data=data, start=None if finished else start)
         with run.stream:
             last = Path(finished[-1]) if finished else None
@@ -107,7 +107,7 @@ def _train(run: TrainingRun, *, data: str, out: str, last: Path | None, started:
         loss = journal.last_loss if journal else math.nan
     return TrainResult(
         steps=done,
-        train_loss=broadcast(loss, run.world),
+        train_loss=run.world.gather(loss)[0],
         heldout_loss=heldout[0] if heldout else None,
         heldout_targets=heldout[1] if heldout else 0,
         num_tokens=num_tokens,

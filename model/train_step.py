@@ -117,6 +117,7 @@ def forward(run: TrainingRun, batch: Batch, *, weights: Tensor | None = None, is
             sources=None if sources is None else sources.to(device),
             num_sources=max(len(run.sources), 1),
             loss_chunk=config.loss_chunk,
+            wants_logits=False,
         )
     return output
 
@@ -152,10 +153,10 @@ def _batches(run: TrainingRun) -> tuple[list[Batch], _Counts | None]:
     num_broken, num_ended, *rest = run.world.total(
         [problem is not None, problem is None and len(batches) < number, *_own_counts(run, batches)]
     )
-    if problem is not None:
-        raise problem
     if num_broken:
-        raise InfiMMError("another rank cannot read its rows, and says why; this one stops with it")
+        said = run.world.gather(None if problem is None else str(problem))
+        rank, first = next((rank, one) for rank, one in enumerate(said) if one is not None)
+        raise problem or InfiMMError(f"rank {rank}: {first}")
     return batches, None if num_ended else _counts(rest, waited)
 
 

@@ -24,6 +24,7 @@ from model.optimizer import build_optimizer
 from model.parallel import World, spread
 from model.start import start_from
 from model.tokenizer import Tokenizer, load_tokenizer
+from model.train_board import check_tensorboard
 from model.train_state import (
     RANDOM,
     elsewhere,
@@ -65,6 +66,8 @@ def begin(config: TrainConfig, world: World, *, data: str, start: str | None) ->
     Raises ConfigError for what the recipe, the data or `start` lacks.
     """
     micro_rows = rows_of_rank(config, world)
+    if config.tensorboard:
+        check_tensorboard()
     tokenizer = load_tokenizer(config.model.tokenizer)
     model = build_model(config.model, tokenizer, seed=config.seed).train()
     left_out = elsewhere(model, config.model, config.train)

@@ -1,6 +1,6 @@
 """TensorBoard shows what metrics.jsonl says, also after a resume."""
 
-import sys
+import importlib.util
 
 import pytest
 
@@ -44,7 +44,8 @@ def test_the_curves_are_the_log_and_a_resumed_run_draws_no_step_twice(data, reci
     assert [step for step, _ in found["loss"]] == [1, 2, 3, 4]
 
 
-def test_without_tensorboard_the_remedy_is_said(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+def test_without_tensorboard_the_remedy_is_said_before_any_work(data, recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="pip install tensorboard, or set it to false"):
-        Board(tmp_path, from_step=0)
+        train(recipe(tensorboard=True), data=data, out=str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()

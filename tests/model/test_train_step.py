@@ -153,10 +153,13 @@ def test_a_rank_that_cannot_read_stops_the_others_with_it(started):
     class Two(World):
         def total(self, values):
             first, *rest = values
-            return [first + 1, *rest]  # another rank is broken
+            return [first + 1, *rest]
+
+        def gather(self, value):
+            return [value, "00004.tar is damaged"]
 
     run.world = Two(CPU.device)
-    with pytest.raises(InfiMMError, match="another rank cannot read its rows"):
+    with pytest.raises(InfiMMError, match=r"rank 1: 00004\.tar is damaged"):
         take_step(run, 0)
 
 

@@ -156,8 +156,8 @@ class InfiMM(nn.Module):
         """Return logits, and with labels the loss (labels are aligned with input_ids; the shift happens here).
 
         features: the vision tower's of the N images, where they are known already. weights, sources: of each token as a
-        target, see `model.loss`; loss_chunk: tokens whose scores are in memory at once, None for all, and then there are no
-        logits; wants_logits: False for the loss alone.
+        target, see `model.loss`; loss_chunk: tokens whose scores are in memory at once, None for all. In chunks, or
+        with wants_logits False, no logits are returned.
         """
         hidden_BTD = self.hidden(
             input_ids,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -102,6 +103,8 @@ def _shard(model: InfiMM, world: World, *, is_bf16: bool) -> None:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
+    # A block returns a view of its sum; nothing after it works in place, which is what torch warns of at every start.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
     mesh = init_device_mesh(world.device.type, (world.size,))
     half = MixedPrecisionPolicy(
         param_dtype=torch.bfloat16 if is_bf16 else None,

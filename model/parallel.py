@@ -97,8 +97,8 @@ def spread(model: InfiMM, world: World, kind: Literal["auto", "ddp", "fsdp"], *,
 def _shard(model: InfiMM, world: World, *, is_bf16: bool) -> None:
     """Shard in the units that run as one: a layer's weights are whole only while it runs.
 
-    bf16: gathered in bf16 and reduced in fp32, except for embeddings, last norm and head, whose output is the residual
-    stream. The projection to keys and values is a unit of its own, as it runs before its block.
+    bf16: decoder layers are gathered in bf16 and reduced in fp32; connectors stay fp32, as their norms on one device.
+    The projection to keys and values is a unit of its own, as it runs before its block.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
@@ -116,8 +116,10 @@ def _shard(model: InfiMM, world: World, *, is_bf16: bool) -> None:
     stack = stack_of(model.language)
     layers = getattr(cast(Any, model.language), stack.root).layers
     perceiver = [] if model.perceiver is None else [model.perceiver]
-    for unit in (*perceiver, *(block.attn.to_kv for block in blocks), *blocks, *layers):
-        fully_shard(unit, mesh=mesh, mp_policy=half)
+    for unit in (*perceiver, *(block.attn.to_kv for block in blocks), *blocks):
+        fully_shard(unit, mesh=mesh)
+    for layer in layers:
+        fully_shard(layer, mesh=mesh, mp_policy=half)
     fully_shard(model, mesh=mesh, ignored_params=set(model.vision.parameters()))
     for buffer in model.buffers():
         buffer.data = buffer.data.to(world.device)

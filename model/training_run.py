@@ -126,13 +126,12 @@ def set_precision(model: InfiMM, *, is_bf16: bool) -> None:
     """fp32 for all; or bf16 for the frozen vision tower and frozen decoder layers, whose matrices autocast would cast.
 
     What trains stays fp32, and so do embeddings, last norm and head: they make the residual stream and the scores.
+    Buffers stay as they are: a mean colour in bf16 is off by a grey level.
     """
-    model.float()
-    if is_bf16:
-        stack = stack_of(model.language)
-        for part in (model.vision, *getattr(cast(Any, model.language), stack.root).layers):
-            if not any(p.requires_grad for p in part.parameters()):
-                part.to(torch.bfloat16)
+    layers = getattr(cast(Any, model.language), stack_of(model.language).root).layers
+    half = {id(p) for part in (model.vision, layers) for p in part.parameters() if is_bf16 and not p.requires_grad}
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(torch.bfloat16 if id(parameter) in half else torch.float32)
 
 
 def save(run: TrainingRun, writer: CheckpointWriter, step: int) -> None:

@@ -19,14 +19,16 @@ def batch(images: int = 1) -> Batch:
     ids = torch.randint(3, 50, (1, TOKENS))
     index = torch.zeros_like(ids)
     index[0, :10] = -1
-    return Batch(
-        input_ids=ids,
-        labels=ids.clone(),
-        document_ids=torch.zeros_like(ids).int(),
-        position_ids=torch.arange(TOKENS).expand(1, TOKENS),
-        image_index=index.int(),
-        images=pictures(images),
-    )
+    fields = {
+        "input_ids": ids,
+        "labels": ids.clone(),
+        "document_ids": torch.zeros_like(ids).int(),
+        "position_ids": torch.arange(TOKENS).expand(1, TOKENS),
+        "image_index": index.int(),
+        "images": pictures(images),
+        "sources": torch.zeros_like(ids).short(),
+    }
+    return Batch(**{name: fields[name] for name in Batch.__slots__})
 
 
 @pytest.mark.parametrize(

@@ -124,8 +124,7 @@ def batch_of(rows: list[list[tuple[int, list[int]]]], tokens: int, side: int, vo
     labels = torch.where((document_ids < 0) | (ids == IMAGE) | (position_ids == 0), IGNORED, ids)
     images = torch.randint(0, 256, (number, 3, side, side), dtype=torch.uint8)
     known = {"input_ids": ids, "labels": labels, "document_ids": document_ids.int(), "position_ids": position_ids}
-    sources = {"sources": torch.zeros_like(ids)} if "sources" in Batch.__slots__ else {}
-    return Batch(**known, image_index=image_index.int(), images=images, **sources)
+    return Batch(**known, image_index=image_index.int(), images=images, sources=torch.zeros_like(ids).short())
 
 
 def padded_rows(found: Pages, tokens: int) -> list[list[tuple[int, list[int]]]]:

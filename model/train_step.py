@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -99,7 +99,7 @@ def take_step(run: TrainingRun, step: int) -> StepFacts | None:
 def forward(run: TrainingRun, batch: Batch, *, weights: Tensor | None = None, is_training: bool = True) -> Output:
     """Run the model on a batch of the stream. weights [B, T]: of each token as a target."""
     config, device = run.config, run.world.device
-    sources = _sources(batch) if run.sources else None
+    sources = batch.sources if run.sources else None
     batch = as_seen(batch, run.tokenizer.vocabulary, config.model.cross_attention.semantics, seed=config.stream.seed)
     autocast = torch.autocast(device.type, torch.bfloat16) if config.precision == "bf16" else contextlib.nullcontext()
     with autocast:
@@ -186,7 +186,7 @@ def _targets_by_source(run: TrainingRun, batches: Sequence[Batch]) -> list[int]:
     """Return the targets of each source of the run, [] where the stream knows none."""
     found = torch.zeros(len(run.sources), dtype=torch.int64)
     for batch in batches if run.sources else ():
-        found += torch.bincount(_sources(batch)[:, 1:][batch.labels[:, 1:] != IGNORED].long(), minlength=len(found))
+        found += torch.bincount(batch.sources[:, 1:][batch.labels[:, 1:] != IGNORED].long(), minlength=len(found))
     return [int(one) for one in found]
 
 
@@ -199,9 +199,4 @@ def _weights(run: TrainingRun, batch: Batch, counts: _Counts) -> Tensor | None:
         weights = [weight / max(n, 1) for weight, n in zip(weights, counts.by_source, strict=True)]
     elif all(weight == 1 for weight in weights):
         return None
-    return torch.tensor([*weights, 0.0])[_sources(batch).long()]  # -1, padding, is the last
-
-
-def _sources(batch: Batch) -> Tensor:
-    """Return the number of each token's source; a stream that knows no sources never asks."""
-    return cast(Tensor, cast(Any, batch).sources)
+    return torch.tensor([*weights, 0.0])[batch.sources.long()]  # -1, padding, is the last

@@ -105,8 +105,7 @@ def begin(config: TrainConfig, world: World, *, data: str, start: str | None) ->
 
 def sources_of(stream: Stream) -> dict[str, float]:
     """Return the datasets of a mixture with their loss weights; {} for a stream of one dataset with weight 1."""
-    names: tuple[str, ...] = getattr(stream, "source_names", ("",))
-    loss_weights: tuple[float, ...] = getattr(stream, "loss_weights", (1.0,))
+    names, loss_weights = stream.source_names, stream.loss_weights
     return {} if loss_weights == (1.0,) else dict(zip(names, loss_weights, strict=True))
 
 

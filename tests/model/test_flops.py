@@ -28,7 +28,7 @@ def batch(images: int = 1) -> Batch:
         "images": pictures(images),
         "sources": torch.zeros_like(ids).short(),
     }
-    return Batch(**{name: fields[name] for name in Batch.__slots__})
+    return Batch(**fields)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_nothing_in_a_checkpoint_is_a_pickle(data, recipe, tmp_path):
     found = {file.suffix for file in place.rglob("*") if file.is_file()}
     assert found <= {".json", ".safetensors", ".jinja"}
     about = json.loads((place / "config.json").read_text())
-    assert about["stream"].keys() >= {"epoch", "window", "row"}
+    assert about["stream"].keys() >= {"window", "row", "sources"}
 
 
 def test_a_save_that_fails_says_so_and_leaves_the_checkpoint_before_it(data, recipe, tmp_path, monkeypatch):

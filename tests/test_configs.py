@@ -10,6 +10,7 @@ import yaml
 
 from infimm_data.config import load_settings, load_yaml
 from infimm_data.files import resolve
+from infimm_data.torchvision_ops import declare_torchvision_ops
 from model.config import TrainConfig
 from model.evaluation.recipe import load_eval_recipe
 from pipelines.cli import main
@@ -86,10 +87,20 @@ def test_a_dry_run_names_a_score_that_the_dump_does_not_have(dry_run):
 
 
 @pytest.mark.parametrize("path", TRAIN, ids=lambda path: path.stem)
-def test_a_training_recipe_parses_and_its_folders_are_there(path):
+def test_a_training_recipe_parses_and_what_it_reads_is_shipped_or_named(path):
     config = load_settings(str(path), TrainConfig)
-    for folder in (config.model.tokenizer, config.model.vision.name):
-        assert Path(resolve(folder).removeprefix("local-dir:")).is_dir()
+    tower = config.model.vision
+    header = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    for folder in (config.model.tokenizer, tower.name, config.model.language.pretrained):
+        if folder is not None and "package:" in folder:
+            assert Path(resolve(folder).removeprefix("local-dir:")).is_dir()
+        elif folder is not None and folder != tower.name:
+            assert any(folder in line for line in header), f"'# Needs:' does not name {folder}"
+    if not tower.name.startswith("local-dir:"):
+        declare_torchvision_ops()
+        import open_clip
+
+        assert (tower.name, tower.pretrained) in open_clip.list_pretrained()
 
 
 @pytest.mark.parametrize("path", EVAL, ids=lambda path: path.stem)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from infimm_data.document import Document, Measure
+from infimm_data.document import Document
+from infimm_data.links import digest
 from infimm_data.rules import FirstOfGroup, Level, Rule
 from infimm_data.text import normal_form
 
@@ -18,12 +17,11 @@ class ExactDuplicateText:
 
     level: ClassVar[Level] = "document"
 
-    def measure(self, document: Document) -> Mapping[str, Measure]:
-        """Return `text_hash`: 32 hex digits (128 bits of BLAKE2b) of the normal form, None without a word."""
+    def signature(self, document: Document) -> bytes:
+        """Return the digest of the text's normal form, b"" without a word."""
         text = normal_form(document.text)
-        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-        return {"text_hash": digest if text else None}
+        return digest(text) if text else b""
 
     def rules(self) -> tuple[Rule, ...]:
-        """Return the one rule: the first of each group stays."""
-        return (FirstOfGroup("text_hash", "exact_duplicate_text"),)
+        """Return the one rule: the best of each group stays."""
+        return (FirstOfGroup("exact_duplicate_text_group", "exact_duplicate_text"),)

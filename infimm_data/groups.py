@@ -29,13 +29,3 @@ def smallest_of_group(size: int, left: Positions, right: Positions) -> Positions
         if np.array_equal(lowered, labels):
             return labels
         labels = lowered
-
-
-def pairs_of_equals(keys: npt.NDArray[np.uint64]) -> tuple[Positions, Positions]:
-    """Return (first, other) for every position whose key stood before: `first` is the first position of that key."""
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
-    starts = np.concatenate([[True], ordered[1:] != ordered[:-1]])
-    first = order[np.maximum.accumulate(np.where(starts, np.arange(len(keys)), 0))]
-    other = first != order
-    return first[other], order[other]

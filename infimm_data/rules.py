@@ -80,10 +80,11 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class FirstOfGroup:
-    """Keeps one document of each group: the one with most images still kept, then the first in dump order.
+    """Keeps one document of each group: the first by the recipe's `dedup.rank`, then in dump order.
 
-    `measure` names a column of group slugs; None is a document that has no twin, and stays. The rule looks at
-    documents still kept when its step comes, so a group never loses its last good member to a bad one.
+    `measure` names a column of group slugs; None is a document that has no twin, and stays. All such rules of a
+    recipe link documents in one graph: a group is whatever the steps so far connect. The rule looks at documents
+    still kept when its step comes, so a group never loses its last good member to a bad one.
     """
 
     measure: str
@@ -140,14 +141,34 @@ class MeasuresImageNode(Protocol):
 
 @runtime_checkable
 class GroupsDocuments(Protocol):
-    """A filter that compares documents with each other: near-duplicate text."""
+    """A filter that compares documents with each other: those with equal signatures are one group."""
 
     def signature(self, document: Document) -> bytes:
-        """Return what is compared, stored once per document; b"" for a document that has no twin by rule."""
+        """Return what is compared, stored once per document; b"" for a document that has no twin by rule.
+
+        Digests of 16 bytes (`infimm_data.links.digest`), but for a filter that is `GroupsNearCopies` as well.
+        """
         ...
 
-    def group(self, signatures: Sequence[bytes]) -> npt.NDArray[np.int64]:
-        """Return for each signature the smallest position in its group; its own position where it is alone."""
+
+@runtime_checkable
+class GroupsNearCopies(Protocol):
+    """A filter that also joins documents whose signatures differ: near copies of a text.
+
+    signature_bytes: length of every signature that is not empty.
+    """
+
+    @property
+    def signature_bytes(self) -> int:
+        """Bytes of a signature."""
+        ...
+
+    def keys(self, signatures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
+        """Return [documents, keys]: documents are compared where they share a key; signatures: [documents, bytes]."""
+        ...
+
+    def alike(self, left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]) -> Mask:
+        """Return which pairs of different signatures that share a key join; left, right: [pairs, bytes]."""
         ...
 
 

@@ -7,7 +7,7 @@ disk. Rows are in dump order, which no run changes.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,12 @@ ASSIGNED_COLUMNS = ("assigned_sentence", "assigned_score", "assigned_beside")
 AGREEMENT = "assignment_agreement"
 """A measure of documents: the share of their assigned images that stand beside their sentence in reading order."""
 
+EARLIER = "_earlier"
+"""Stands after the name of a column of groups: the id of the twin in an earlier dataset."""
+
+DATE = "date"
+"""What a rank may name beside measures: when the page was taken, as the dump says; later is higher."""
+
 PURGED = "purged"
 """A measure of documents and images once anything was taken down: 1 where the URL is on the list, else 0."""
 
@@ -45,6 +51,8 @@ class Facts:
 
     documents, images: tables in dump order; document_item, image_item: the work item of each row;
     document_row: its row in the item's documents file; image_document: the row in `documents` of each image.
+    rank: which of several copies stays, as the recipe's `dedup.rank` names measures; dates: of each document, in
+    their order, NaN where unknown; loaded where the rank asks.
     """
 
     documents: pa.Table
@@ -53,6 +61,8 @@ class Facts:
     document_row: npt.NDArray[np.int64]
     image_item: npt.NDArray[np.int64]
     image_document: npt.NDArray[np.int64]
+    rank: tuple[str, ...] = ("images_kept",)
+    dates: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     @property
     def num_documents(self) -> int:
@@ -81,6 +91,18 @@ class Facts:
             return np.empty(0, dtype=np.int64)
         encoded = _encoded(self.documents.column(measure))
         return np.asarray(pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)).astype(np.int64)
+
+    def earlier(self, measure: str) -> tuple[npt.NDArray[np.int64], list[Any]] | None:
+        """Return the rows that have a twin in an earlier dataset, ascending, and the id of that twin.
+
+        measure: a column of groups. None where the build is compared with no earlier dataset.
+        """
+        name = f"{measure}{EARLIER}"
+        if name not in self.documents.column_names:
+            return None
+        column = self.documents.column(name)
+        rows = np.flatnonzero(column.is_valid().to_numpy())
+        return rows, column.drop_null().to_pylist()
 
     def with_images(self, columns: dict[str, Any]) -> Facts:
         """Return the facts with more measures of images."""
@@ -139,7 +161,8 @@ def load_facts(layout: Layout, items: Sequence[int], recipe: Recipe, measures: C
     measures: only these columns, for decisions that are not written down; None: all of them, with the keys.
     """
     documents, images, rows, offsets = [], [], [], 0
-    item_of, image_item, image_document = [], [], []
+    item_of, image_item, image_document, dates = [], [], [], []
+    is_dated = DATE in {name.removeprefix("-") for name in recipe.dedup.rank}
     purged = purged_urls(layout)
     for item in items:
         table = read_measures(layout.document_scores(item), measures, keys=("id",))
@@ -157,6 +180,8 @@ def load_facts(layout: Layout, items: Sequence[int], recipe: Recipe, measures: C
         image_item.append(np.full(found.num_rows, item))
         image_document.append(position.to_numpy().astype(np.int64) + offsets)
         offsets += table.num_rows
+        if is_dated:
+            dates.append(read_table(layout.documents(item), columns=["date"]).column("date"))
     facts = Facts(
         documents=pa.concat_tables(documents, promote_options="permissive"),
         images=pa.concat_tables(images, promote_options="permissive"),
@@ -164,8 +189,22 @@ def load_facts(layout: Layout, items: Sequence[int], recipe: Recipe, measures: C
         document_row=np.concatenate(rows).astype(np.int64),
         image_item=np.concatenate(image_item).astype(np.int64),
         image_document=np.concatenate(image_document).astype(np.int64),
+        rank=recipe.dedup.rank,
+        dates=_in_order(dates),
     )
     return _with_agreement(facts) if "assigned_beside" in facts.images.column_names else facts
+
+
+def _in_order(dates: Sequence[pa.ChunkedArray]) -> npt.NDArray[np.float64]:
+    """Return ISO 8601 dates in UTC as numbers in their order, NaN for "": they sort as texts."""
+    if not dates:
+        return np.empty(0)
+    encoded = _encoded(pa.chunked_array([chunk for column in dates for chunk in column.chunks], type=pa.string()))
+    texts = np.array(encoded.dictionary.to_pylist(), dtype=object)
+    place = np.empty(len(texts))
+    place[np.argsort(texts)] = np.arange(len(texts))
+    place[texts == ""] = np.nan
+    return np.asarray(place[encoded.indices.to_numpy(zero_copy_only=False)])
 
 
 def _with_agreement(facts: Facts) -> Facts:
@@ -186,17 +225,20 @@ def purged_urls(layout: Layout) -> pa.Array | None:
 
 
 def read_measures(path: str, measures: Collection[str] | None, *, keys: Sequence[str]) -> pa.Table:
-    """Return keys and measures (None: all) of a table, but the binary columns, which only the group pass compares."""
+    """Return keys and measures (None: all) of a table, but signatures and embeddings, which only passes compare."""
     fs, inside = file_system(path)
     with fs.open(inside, "rb") as file:
         schema = pq.read_schema(file)
     wanted = [
         column.name
         for column in schema
-        if column.name in keys
-        or (not pa.types.is_binary(column.type) and (measures is None or column.name in measures))
+        if column.name in keys or (not _is_compared_only(column.type) and (measures is None or column.name in measures))
     ]
     return read_table(path, columns=wanted).replace_schema_metadata(None)
+
+
+def _is_compared_only(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(type_) or pa.types.is_fixed_size_list(type_))
 
 
 def _images_of(layout: Layout, item: int, recipe: Recipe, measures: Collection[str] | None) -> pa.Table:

@@ -13,6 +13,8 @@ from pipelines.recipe import Step
 from pipelines.run import Run
 from pipelines.sources.contract import WorkItem
 
+VERSION = 2  # raise when a filter measures something else under the same settings
+
 
 def measure(run: Run) -> None:
     """Measure every unfinished work item."""
@@ -27,7 +29,7 @@ def measure(run: Run) -> None:
 def measure_print(run: Run, item: WorkItem) -> str:
     """Return the fingerprint of the measures: those documents, and what each step measures them with."""
     measuring = [(step.name, measured_with(step.filter)) for step in run.recipe.steps if _measures_text(step)]
-    return fingerprint("measure", run.prints[item.index], measuring)
+    return fingerprint("measure", VERSION, run.prints[item.index], measuring)
 
 
 def _measures_text(step: Step) -> bool:

@@ -8,6 +8,9 @@ from filters.c4_lines import C4Lines
 from filters.c4_page import C4Page
 from filters.clip_assignment import ClipAssignment
 from filters.clip_score import ClipScore
+from filters.duplicate_image_set import DuplicateImageSet
+from filters.duplicate_url import DuplicateUrl
+from filters.exact_duplicate_image import ExactDuplicateImage
 from filters.exact_duplicate_text import ExactDuplicateText
 from filters.gopher_quality import GopherQuality
 from filters.image_bytes import ImageBytes
@@ -17,6 +20,7 @@ from filters.image_format import ImageFormat
 from filters.image_loss import ImageLoss
 from filters.image_size import ImageSize
 from filters.image_url import ImageUrl
+from filters.image_url_frequency import ImageUrlFrequency
 from filters.language import Language
 from filters.line_quality import LineQuality
 from filters.near_duplicate_text import NearDuplicateText
@@ -43,15 +47,19 @@ FILTERS: dict[str, type[Any]] = {
     "language": Language,
     "words_per_image": WordsPerImage,
     # documents beside each other
+    "duplicate_url": DuplicateUrl,
     "exact_duplicate_text": ExactDuplicateText,
     "near_duplicate_text": NearDuplicateText,
+    "duplicate_image_set": DuplicateImageSet,
     # images, before and after they are fetched
     "image_url": ImageUrl,
+    "image_url_frequency": ImageUrlFrequency,
     "image_size": ImageSize,
     "image_bytes": ImageBytes,
     "image_format": ImageFormat,
     "image_count": ImageCount,
     "image_loss": ImageLoss,
+    "exact_duplicate_image": ExactDuplicateImage,
     "image_duplicate": ImageDuplicate,
     # images and their texts
     "clip_score": ClipScore,

@@ -61,7 +61,7 @@ def num_keys(groups: GroupsDocuments) -> int:
 
 def as_matrix(signatures: Sequence[bytes], size_bytes: int) -> Signatures:
     """Return signatures of one length as a matrix of bytes; none may be empty."""
-    return np.frombuffer(b"".join(signatures), dtype=np.uint8).reshape(len(signatures), size_bytes)
+    return np.frombuffer(bytearray().join(signatures), dtype=np.uint8).reshape(len(signatures), size_bytes)
 
 
 def records_of(groups: GroupsDocuments, signatures: Signatures, positions: Positions) -> Records:

@@ -172,12 +172,33 @@ class GroupsNearCopies(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class LiveImages:
+    """The images that are still wanted at a step, in dump order, one row each.
+
+    phash: 64-bit perceptual hashes; sha256: hex digests of the files; document: a number of the document of each.
+    """
+
+    phash: npt.NDArray[np.uint64]
+    sha256: npt.NDArray[np.object_]
+    document: npt.NDArray[np.int64]
+
+
 @runtime_checkable
 class GroupsImages(Protocol):
-    """A filter that compares images with each other by their 64-bit perceptual hash."""
+    """A filter that compares fetched images with each other, or with those of benchmarks."""
 
-    def group_hashes(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-        """Return for each hash the smallest position in its group; its own position where it is alone."""
+    def compare(self, images: LiveImages) -> Mapping[str, npt.NDArray[Any]]:
+        """Return one or more measures, a value for each image; the same names for any images."""
+        ...
+
+
+@runtime_checkable
+class CountsImageUrls(Protocol):
+    """A filter that asks how often an image stands in the whole set, by its URL alone: before any fetch."""
+
+    def image_key(self, url: str) -> str:
+        """Return what is counted for a URL (as `short_url` gives it); "" is not counted."""
         ...
 
 

@@ -47,7 +47,7 @@ def stored_facts(layout: Layout, recipe: Recipe) -> Facts:
     measures = {rule.measure for step in recipe.steps for rule in step.filter.rules()} | {"status"}
     compares_images = any(isinstance(step.filter, GroupsImages) for step in recipe.steps)
     items = stored_items(layout)
-    facts = load_facts(layout, items, recipe, measures | ({"phash"} if compares_images else set()))
+    facts = load_facts(layout, items, recipe, measures | ({"phash", "sha256"} if compares_images else set()))
     return add_document_groups(facts, recipe.steps, layout, items)
 
 

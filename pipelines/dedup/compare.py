@@ -32,8 +32,8 @@ def plan_for(groups: GroupsDocuments, parts: Sequence[Part], memory: int, worker
     return Plan(
         groups=groups,
         parts=tuple(parts),
-        buckets=_partitions(size * num_keys(groups) * RECORD.itemsize * RECORD_COPIES, share, workers),
-        nodes=_partitions(size * PAIR.itemsize * _LINK_COPIES, share, 1),
+        buckets=partitions(size * num_keys(groups) * RECORD.itemsize * RECORD_COPIES, share, workers),
+        nodes=partitions(size * PAIR.itemsize * _LINK_COPIES, share, 1),
         blocks=max(1, -(-size // block_size)),
         block_size=block_size,
         memory=memory,
@@ -41,7 +41,8 @@ def plan_for(groups: GroupsDocuments, parts: Sequence[Part], memory: int, worker
     )
 
 
-def _partitions(size_bytes: int, share: int, least: int) -> int:
+def partitions(size_bytes: int, share: int, least: int) -> int:
+    """Return into how many parts so many bytes are cut, so that one fits a worker's share."""
     return min(MOST_PARTITIONS, max(least, -(-size_bytes // share)))
 
 

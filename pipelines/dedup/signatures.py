@@ -32,6 +32,16 @@ class Part:
     item: int
 
 
+def in_a_row(tables: Sequence[tuple[int, str, str]]) -> list[Part]:
+    """Return tables, given as (item, path, column), with the positions at which each starts."""
+    parts: list[Part] = []
+    start = 0
+    for item, path, column in tables:
+        parts.append(Part(path, column, start, num_rows(path), item))
+        start += parts[-1].size
+    return parts
+
+
 def num_rows(path: str) -> int:
     """Return how many rows a table has, from its footer."""
     fs, inside = file_system(path)

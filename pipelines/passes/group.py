@@ -16,15 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from infimm_data.errors import ConfigError, InfiMMError
-from infimm_data.rules import GroupsDocuments, GroupsImages, Mask, measured_with
+from infimm_data.rules import CountsImageUrls, GroupsDocuments, GroupsImages, LiveImages, Mask, measured_with
 from infimm_data.tables import fingerprint, read_metadata, read_table, write_table, write_tables
 from pipelines.dedup.compare import compare, plan_for, remove_folder
-from pipelines.dedup.components import MEMBER, Stage
-from pipelines.dedup.segments import read_segments
-from pipelines.dedup.signatures import Part, num_rows
-from pipelines.dedup.stages import Plan
+from pipelines.dedup.components import Stage
+from pipelines.dedup.group_table import write_groups
+from pipelines.dedup.signatures import Part, in_a_row
+from pipelines.dedup.url_counts import MEASURE, count_urls
 from pipelines.executor import Cluster, PassReport, Task
-from pipelines.facts import EARLIER, Facts, load_facts
+from pipelines.facts import Facts, load_facts
 from pipelines.layout import Layout
 from pipelines.passes.decide import Decisions
 from pipelines.passes.measure import measure_print, signature_column
@@ -41,6 +41,10 @@ def dedup_texts(run: Run) -> None:
     run.reports.append(report)
     start = time.monotonic()
     for step in run.recipe.steps:
+        if isinstance(step.filter, CountsImageUrls):
+            print_ = fingerprint("count", VERSION, step.name, prints)
+            if not is_grouped(run.layout.groups(step.name), print_):
+                report.results.append(count_images(run, step, print_, stages_on(run.cluster, step.name, report)))
         if isinstance(step.filter, GroupsDocuments):
             earlier = earlier_index(run, step)
             print_ = group_print(step, [*prints, read_metadata(earlier)[0] if earlier else None])
@@ -107,72 +111,22 @@ def group_documents(run: Run, step: Step, earlier: str | None, print_: str, stag
     return int(found)
 
 
+def count_images(run: Run, step: Step, print_: str, stage: Stage) -> int:
+    """Write groups/NAME.parquet with the count of each image's URL; return how many images there are."""
+    assert isinstance(step.filter, CountsImageUrls)
+    tables = [(item, run.layout.image_scores(item), "url") for item in run.indices]
+    workers = run.cluster.num_cpus
+    share = run.recipe.dedup.memory_bytes // workers
+    path = run.layout.groups(step.name)
+    return count_urls(
+        step.filter, in_a_row(tables), share=share, workers=workers, path=path, print_=print_, stage=stage
+    )
+
+
 def parts_of(layout: Layout, items: Sequence[int], column: str, earlier: str | None = None) -> list[Part]:
     """Return the tables with signatures: of an earlier dataset first, as its documents stay, then of all work items."""
-    parts: list[Part] = []
-    start = 0
     named = [(-1, earlier, "signature")] if earlier else []
-    for item, path, name in [*named, *((item, layout.document_scores(item), column) for item in items)]:
-        parts.append(Part(path, name, start, num_rows(path), item))
-        start += parts[-1].size
-    return parts
-
-
-def write_groups(plan: Plan, name: str, members: Sequence[str], path: str, print_: str) -> int:
-    """Write the groups of all work items to one table, a row group each; return how many groups there are.
-
-    Columns: item (the work item), id, NAME_group ("ITEM/ROW" of the group's first document, null where it is alone),
-    and, where there is an earlier dataset, NAME_group_earlier (the id of the first document there that the group has).
-    """
-    counts: dict[str, Any] = {}
-    write_tables(path, _group_tables(plan, name, members, counts), fingerprint=print_)
-    return int(counts["groups"])
-
-
-def _group_tables(plan: Plan, name: str, members: Sequence[str], counts: dict[str, Any]) -> Iterator[pa.Table]:
-    parts = [part for part in plan.parts if part.item >= 0]
-    num_earlier = parts[0].start if parts else 0
-    twins = _earlier_ids(plan, members, num_earlier) if num_earlier else None
-    starts = np.array([part.start for part in parts], dtype=np.int64)
-    items = np.array([part.item for part in parts], dtype=np.int64)
-    counts["groups"] = 0
-    for part in parts:
-        here, roots = _members_of(plan, members, part)
-        counts["groups"] += int((here == roots).sum())
-        labels = np.full(part.size, -1, dtype=np.int64)
-        labels[here - part.start] = roots
-        grouped = np.flatnonzero(labels >= num_earlier)
-        place = np.searchsorted(starts, labels[grouped], side="right") - 1
-        rows = labels[grouped] - starts[place]
-        slugs = np.full(part.size, None, dtype=object)
-        slugs[grouped] = [f"{item}/{row}" for item, row in zip(items[place].tolist(), rows.tolist(), strict=True)]
-        columns = {
-            "item": np.full(part.size, part.item, dtype=np.int64),
-            "id": read_table(part.path, columns=["id"]).column("id"),
-            f"{name}_group": pa.array(slugs, type=pa.string()),
-        }
-        if twins is not None:
-            ids = [twins.get(root) for root in labels.tolist()]
-            columns[f"{name}_group{EARLIER}"] = pa.array(ids, type=pa.string())
-        yield pa.table(columns)
-
-
-def _members_of(plan: Plan, members: Sequence[str], part: Part) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the members of groups in one table, ascending and each once, and their roots."""
-    first, last = part.start // plan.block_size, -(-(part.start + part.size) // plan.block_size)
-    found = read_segments(members, MEMBER, first, max(first, last))
-    found = found[(found["member"] >= part.start) & (found["member"] < part.start + part.size)]
-    here, at = np.unique(found["member"], return_index=True)
-    return here, found["root"][at]
-
-
-def _earlier_ids(plan: Plan, members: Sequence[str], num_earlier: int) -> dict[int, str]:
-    """Return the id of each document of the earlier dataset that is the first of a group."""
-    (index,) = (part for part in plan.parts if part.item < 0)
-    here, roots = _members_of(plan, members, index)
-    own = here[here == roots]
-    ids = read_table(index.path, columns=["id"]).column("id").take(pa.array(own)).to_pylist()
-    return dict(zip(own.tolist(), ids, strict=True))
+    return in_a_row([*named, *((item, layout.document_scores(item), column) for item in items)])
 
 
 def write_indices(run: Run, facts: Facts, decisions: Decisions) -> None:
@@ -210,11 +164,13 @@ def gather(run: Run) -> Facts:
 
 
 def add_document_groups(facts: Facts, steps: Sequence[Step], layout: Layout, items: Sequence[int]) -> Facts:
-    """Return the facts with the stored groups that each comparing step found."""
+    """Return the facts with what each comparing step found: groups of documents, counts of images."""
     columns: dict[str, Any] = {}
     for step in steps:
         if isinstance(step.filter, GroupsDocuments):
             columns |= group_columns(step.name, layout, items)
+        if isinstance(step.filter, CountsImageUrls):
+            facts = facts.with_images({MEASURE: group_columns(step.name, layout, items)[MEASURE]})
     return facts.with_documents(columns)
 
 
@@ -229,45 +185,37 @@ def is_grouped(path: str, print_: str) -> bool:
 
 
 def group_columns(name: str, layout: Layout, items: Sequence[int]) -> dict[str, pa.ChunkedArray]:
-    """Return what is stored of the groups of every document of these work items, in dump order.
+    """Return what is stored of every document (or image) of these work items, in dump order.
 
     An item that failed after the groups were found takes its documents out of them, and no others.
     """
     table = read_table(layout.groups(name))
     here = pc.is_in(table.column("item"), value_set=pa.array(items, type=pa.int64()))
     found = table.filter(here)
-    return {column: found.column(column) for column in found.column_names if column not in ("item", "id")}
+    return {column: found.column(column) for column in found.column_names if column not in ("item", "id", "node")}
 
 
 def group_images(groups: GroupsImages, facts: Facts, live: Mask) -> dict[str, Any]:
-    """Return `image_documents` and `image_repeat` for every image row; null where the image is not live."""
+    """Return what a comparing step measures of every image row; null where the image is not live."""
     rows = np.flatnonzero(live)
-    hashes = facts.images.column("phash").take(pa.array(rows)).to_numpy().astype(np.uint64)
-    first = groups.group_hashes(hashes)
-    documents = facts.image_document[rows]
-    in_documents, repeats = _count(first, documents)
-    return {
-        "image_documents": _spread(in_documents, rows, facts.num_images),
-        "image_repeat": _spread(repeats, rows, facts.num_images),
-    }
+    taken = pa.array(rows)
+    images = LiveImages(
+        phash=facts.images.column("phash").take(taken).to_numpy().astype(np.uint64),
+        sha256=_texts(facts.images, "sha256", taken),
+        document=facts.image_document[rows],
+    )
+    return {name: _spread(values, rows, facts.num_images) for name, values in groups.compare(images).items()}
 
 
-def _count(
-    groups: npt.NDArray[np.int64], documents: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return per image the distinct documents of its group, and how often the group came before in its document."""
-    span = int(documents.max(initial=0)) + 1  # a pair as one number: ten times as fast as unique rows
-    distinct, pair_of = np.unique(groups * span + documents, return_inverse=True)
-    per_group = np.bincount(distinct // span, minlength=int(groups.max(initial=-1)) + 1)
-    order = np.argsort(pair_of, kind="stable")  # rows are in reading order, and stay so within a pair
-    starts = np.searchsorted(pair_of[order], pair_of[order], side="left")
-    repeats = np.empty(len(groups))
-    repeats[order] = np.arange(len(groups)) - starts
-    return per_group[groups].astype(np.float64), repeats
+def _texts(table: pa.Table, name: str, rows: pa.Array) -> npt.NDArray[np.object_]:
+    """Return some rows of a column of texts; None of each where it is not loaded."""
+    if name not in table.column_names:
+        return np.full(len(rows), None, dtype=object)
+    return np.array(table.column(name).take(rows).to_pylist(), dtype=object)
 
 
-def _spread(values: npt.NDArray[np.float64], rows: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.float64]:
-    spread = np.full(size, np.nan)
+def _spread(values: npt.NDArray[Any], rows: npt.NDArray[np.int64], size: int) -> npt.NDArray[Any]:
+    spread = np.full(size, None if values.dtype == object else np.nan, dtype=values.dtype)
     spread[rows] = values
     return spread
 

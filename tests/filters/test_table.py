@@ -18,10 +18,12 @@ from infimm_data.rules import (
     AssignsImages,
     AtLeast,
     AtMost,
+    CountsImageUrls,
     EditsDocument,
     FirstOfGroup,
     GroupsDocuments,
     GroupsImages,
+    LiveImages,
     MeasuresDocument,
     MeasuresImageNode,
     OneOf,
@@ -51,7 +53,7 @@ NODES = {
 # What other passes supply, see the contract in infimm_data.rules and the passes.
 SUPPLIED = {
     *("status", "width", "height", "short_side", "aspect", "size_bytes", "format", "sha256", "phash"),
-    *("images_kept", "images_lost", "image_documents", "image_repeat"),
+    *("images_kept", "images_lost", "image_url_count"),
     *(f"{name}_group" for name in FILTERS),
 }
 
@@ -72,12 +74,22 @@ def with_only(name: str, field: str, value: float | None) -> Any:
     return FILTERS[name](**{**dict.fromkeys(bound_fields(name)), field: value})
 
 
+def live_images(size: int) -> LiveImages:
+    return LiveImages(
+        phash=np.arange(size, dtype=np.uint64),
+        sha256=np.array([f"{n:064x}" for n in range(size)], dtype=object),
+        document=np.zeros(size, dtype=np.int64),
+    )
+
+
 def measured_keys(filter_: Any) -> set[str]:
     keys: set[str] = set()
     if isinstance(filter_, MeasuresDocument):
         keys |= set(filter_.measure(DOCUMENTS["a page"]))
     if isinstance(filter_, MeasuresImageNode):
         keys |= set(filter_.measure_node(IMAGE))
+    if isinstance(filter_, GroupsImages):
+        keys |= set(filter_.compare(live_images(1)))
     if isinstance(filter_, AssignsImages):
         keys |= {"sentence_score", "assigned_sentence", "assigned_score", "assigned_beside"}
     elif isinstance(filter_, ScoresPairs):
@@ -132,7 +144,7 @@ def test_its_rules_read_only_what_is_measured_or_supplied(name: str) -> None:
 def test_it_measures_the_same_keys_of_every_document(name: str, kind: str) -> None:
     made = FILTERS[name]()
     if not isinstance(made, MeasuresDocument):
-        reads = isinstance(made, MeasuresImageNode | GroupsDocuments | GroupsImages | ScoresPairs)
+        reads = isinstance(made, MeasuresImageNode | GroupsDocuments | GroupsImages | CountsImageUrls | ScoresPairs)
         assert reads or FILTERS[name](**NAMED_BOUNDS.get(name, {})).rules()
         return
     measured = made.measure(DOCUMENTS[kind])
@@ -178,7 +190,7 @@ def test_it_groups_nothing_into_nothing(name: str) -> None:
     if isinstance(made, GroupsDocuments):
         assert group_signatures(made, []).tolist() == []
     if isinstance(made, GroupsImages):
-        assert made.group_hashes(np.zeros(0, dtype=np.uint64)).tolist() == []
+        assert [values.tolist() for values in made.compare(live_images(0)).values()] == [[]] * len(measured_keys(made))
 
 
 @DECIDING

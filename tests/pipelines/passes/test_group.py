@@ -10,13 +10,16 @@ import pyarrow as pa
 import pytest
 
 from filters.exact_duplicate_text import ExactDuplicateText
+from filters.image_url_frequency import ImageUrlFrequency
 from filters.near_duplicate_text import NearDuplicateText
 from infimm_data.errors import ConfigError, InfiMMError
 from infimm_data.files import read_bytes
+from infimm_data.groups import group_counts
 from infimm_data.links import digest
 from infimm_data.tables import measures_table, read_table, write_table
 from pipelines.passes.decide import decide
-from pipelines.passes.group import dedup_texts, group_images, write_indices
+from pipelines.passes.group import add_document_groups, dedup_texts, group_images, write_indices
+from pipelines.recipe import Step
 from tests.pipelines.here import Here, make_run
 from tests.pipelines.made_facts import make_facts
 
@@ -25,9 +28,10 @@ from tests.pipelines.made_facts import make_facts
 class Equal:
     """Groups what is equal."""
 
-    def group_hashes(self, hashes):
+    def compare(self, images):
         first = {}
-        return np.array([first.setdefault(value, n) for n, value in enumerate(hashes)], dtype=np.int64)
+        groups = np.array([first.setdefault(value, n) for n, value in enumerate(images.phash)], dtype=np.int64)
+        return dict(zip(("image_documents", "image_repeat"), group_counts(groups, images.document), strict=True))
 
 
 def write_signatures(layout, *items, name="same"):
@@ -154,3 +158,26 @@ def test_no_image_at_all_is_counted_as_none():
     facts = make_facts({"id": ["a"]}, {"phash": pa.array([], pa.uint64())}, [])
     found = group_images(Equal(), facts, np.zeros(0, dtype=bool))
     assert found["image_documents"].tolist() == []
+
+
+def test_image_urls_are_counted_over_the_whole_set_as_one_page_is_written_in_many_ways(tmp_path):
+    run = make_run(tmp_path, {"image_url_frequency": ImageUrlFrequency()}, (0, 1, 2))
+    urls = [["http://a.example/x.png", "", "https://a.example/y.png"], [], ["https://A.example/x.png?utm_source=z", ""]]
+    for item, here in enumerate(urls):
+        keys = {"id": ["d"] * len(here), "node": list(range(len(here))), "url": here}
+        write_table(run.layout.image_scores(item), measures_table(keys, [{}] * len(here)), fingerprint="")
+    dedup_texts(run)
+    found = read_table(run.layout.groups("image_url_frequency"))
+    assert found.column("image_url_count").to_pylist() == [2, 1, 1, 2, 1]
+    assert found.column("item").to_pylist() == [0, 0, 0, 2, 2]
+    facts = make_facts({"id": ["d", "e"]}, {}, [0, 0, 0, 1, 1])
+    counted = add_document_groups(facts, run.recipe.steps, run.layout, [0, 1, 2])
+    assert decide(counted, run.recipe.steps).images.kept.all()
+    one = [Step("image_url_frequency", ImageUrlFrequency(max_count=1))]
+    assert decide(counted, one).images.reason.tolist() == [
+        "image_url_too_frequent",
+        "",
+        "",
+        "image_url_too_frequent",
+        "",
+    ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from filters.benchmark_image import BenchmarkImage
+from filters.benchmark_text import BenchmarkText
 from filters.c4_lines import C4Lines
 from filters.c4_page import C4Page
 from filters.clip_assignment import ClipAssignment
@@ -51,6 +53,7 @@ FILTERS: dict[str, type[Any]] = {
     "exact_duplicate_text": ExactDuplicateText,
     "near_duplicate_text": NearDuplicateText,
     "duplicate_image_set": DuplicateImageSet,
+    "benchmark_text": BenchmarkText,
     # images, before and after they are fetched
     "image_url": ImageUrl,
     "image_url_frequency": ImageUrlFrequency,
@@ -61,6 +64,7 @@ FILTERS: dict[str, type[Any]] = {
     "image_loss": ImageLoss,
     "exact_duplicate_image": ExactDuplicateImage,
     "image_duplicate": ImageDuplicate,
+    "benchmark_image": BenchmarkImage,
     # images and their texts
     "clip_score": ClipScore,
     "clip_assignment": ClipAssignment,

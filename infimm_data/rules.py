@@ -202,6 +202,17 @@ class CountsImageUrls(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsIndex(Protocol):
+    """A filter that reads a file which the user makes."""
+
+    index: str
+
+    def check_index(self) -> None:
+        """Raise ConfigError where the file is not there or is another; asked before any work."""
+        ...
+
+
 class Scorer(Protocol):
     """A loaded model that scores images against their texts; lives in one actor, on one device."""
 

@@ -23,7 +23,7 @@ from filters.table import FILTERS
 from infimm_data.config import Settings, build_entry, load_yaml, parse_settings
 from infimm_data.document import Document
 from infimm_data.errors import ConfigError, did_you_mean
-from infimm_data.rules import DUMP_PREFIX, EditsDocument, Filter, MeasuresDocument
+from infimm_data.rules import DUMP_PREFIX, EditsDocument, Filter, MeasuresDocument, ReadsIndex
 from pipelines.fetch_settings import FetchSettings
 from pipelines.img2dataset_fetcher import check_installed
 from pipelines.sources.contract import Source
@@ -133,6 +133,8 @@ def load_recipe(path: str) -> Recipe:
     for number, entry in enumerate(read.steps, 1):
         where = f"{path}, step {number}"
         step = build_entry(FILTERS, entry, kind_key="filter", where=where)
+        if isinstance(step, ReadsIndex):
+            _check_index(step, f"{where}: {entry['filter']}")
         steps.append(Step(entry["filter"], step))
         if entry["filter"] in [earlier.name for earlier in steps[:-1]]:
             raise ConfigError(f"{where}: '{entry['filter']}' stands there twice; measures are stored by name, keep one")
@@ -140,6 +142,13 @@ def load_recipe(path: str) -> Recipe:
             raise ConfigError(f"{where}: '{entry['filter']}' changes the text that other steps measure; put it first")
     _check_dedup(read.dedup, steps, path)
     return Recipe(path, read.source["kind"], source, tuple(steps), read.fetch, read.output, read.dedup)
+
+
+def _check_index(step: ReadsIndex, where: str) -> None:
+    try:
+        step.check_index()
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 def _check_dedup(dedup: DedupSettings, steps: Sequence[Step], path: str) -> None:

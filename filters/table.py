@@ -28,6 +28,7 @@ from filters.line_quality import LineQuality
 from filters.near_duplicate_text import NearDuplicateText
 from filters.ngram_repetition import NgramRepetition
 from filters.paragraph_quality import ParagraphQuality
+from filters.repeated_paragraph import RepeatedParagraph
 from filters.stored_score import StoredScore
 from filters.text_composition import TextComposition
 from filters.text_length import TextLength
@@ -38,6 +39,7 @@ FILTERS: dict[str, type[Any]] = {
     # edits: they stand first in a recipe
     "c4_lines": C4Lines,
     "paragraph_quality": ParagraphQuality,
+    "repeated_paragraph": RepeatedParagraph,
     # the text of a document
     "text_length": TextLength,
     "text_repetition": TextRepetition,

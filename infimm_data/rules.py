@@ -8,7 +8,7 @@ drop, and a changed threshold needs no new measure. A value that was not measure
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -118,6 +118,24 @@ class EditsDocument(Protocol):
 
     def edit(self, document: Document) -> tuple[Document, Mapping[str, int]]:
         """Return the document as it goes on, and how many parts of it were changed or dropped, by reason slug."""
+        ...
+
+
+@runtime_checkable
+class EditsRepeated(Protocol):
+    """An edit that must know what stands on other pages: paragraphs are counted over the whole set first.
+
+    pages: inclusive, on how many pages what has one key may stand.
+    """
+
+    pages: int
+
+    def keys(self, document: Document) -> list[bytes]:
+        """Return the 16-byte keys of what is counted on a page, each once."""
+        ...
+
+    def edit_repeated(self, document: Document, repeated: Collection[bytes]) -> tuple[Document, Mapping[str, int]]:
+        """Return the document without what has a key among `repeated`, and how many parts went, by reason slug."""
         ...
 
 

@@ -7,7 +7,7 @@ memory limit; images over those still wanted at that step, in memory.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from infimm_data.errors import ConfigError, InfiMMError
+from infimm_data.errors import ConfigError
 from infimm_data.rules import CountsImageUrls, GroupsDocuments, GroupsImages, LiveImages, Mask, measured_with
 from infimm_data.tables import fingerprint, read_metadata, read_table, write_table, write_tables
 from pipelines.dedup.compare import compare, plan_for, remove_folder
@@ -23,11 +23,12 @@ from pipelines.dedup.components import Stage
 from pipelines.dedup.group_table import write_groups
 from pipelines.dedup.signatures import Part, in_a_row
 from pipelines.dedup.url_counts import MEASURE, count_urls
-from pipelines.executor import Cluster, PassReport, Task
+from pipelines.executor import PassReport
 from pipelines.facts import Facts, load_facts
 from pipelines.layout import Layout
 from pipelines.passes.decide import Decisions
 from pipelines.passes.measure import measure_print, signature_column
+from pipelines.passes.stages import stages_on
 from pipelines.recipe import Step
 from pipelines.run import Run
 
@@ -38,20 +39,20 @@ def dedup_texts(run: Run) -> None:
     """Find the groups of copies over the whole set, step by step; raises InfiMMError when that fails."""
     prints = [measure_print(run, item) for item in run.items]
     report = PassReport("dedup", results=[])
-    run.reports.append(report)
     start = time.monotonic()
     for step in run.recipe.steps:
         if isinstance(step.filter, CountsImageUrls):
             print_ = fingerprint("count", VERSION, step.name, prints)
             if not is_grouped(run.layout.groups(step.name), print_):
-                report.results.append(count_images(run, step, print_, stages_on(run.cluster, step.name, report)))
+                report.results.append(count_images(run, step, print_, stages_on(run, step.name)))
         if isinstance(step.filter, GroupsDocuments):
             earlier = earlier_index(run, step)
             print_ = group_print(step, [*prints, read_metadata(earlier)[0] if earlier else None])
             if not is_grouped(run.layout.groups(step.name), print_):
-                stage = stages_on(run.cluster, step.name, report)
+                stage = stages_on(run, step.name)
                 report.results.append(group_documents(run, step, earlier, print_, stage))
     report.seconds = time.monotonic() - start
+    run.reports.append(report)
 
 
 def earlier_index(run: Run, step: Step) -> str | None:
@@ -79,23 +80,6 @@ def earlier_index(run: Run, step: Step) -> str | None:
 def index_settings(step: Step) -> dict[str, Any]:
     """Return what signatures of two datasets must agree in."""
     return measured_with(step.filter)
-
-
-def stages_on(cluster: Cluster, name: str, report: PassReport) -> Stage:
-    """Return what runs the stages of a comparison on a cluster.
-
-    Raises InfiMMError when one fails; the report keeps what failed.
-    """
-
-    def stage(kind: str, function: Callable[..., Any], given: Sequence[tuple[Any, ...]]) -> list[Any]:
-        tasks = [Task(f"{name} {kind} {number}", arguments) for number, arguments in enumerate(given)]
-        done = cluster.run(f"dedup {name}: {kind}", function, tasks)
-        report.failures += done.failures
-        for failure in done.failures:
-            raise InfiMMError(f"dedup: {failure.name}: {failure.problem}")
-        return done.results
-
-    return stage
 
 
 def group_documents(run: Run, step: Step, earlier: str | None, print_: str, stage: Stage) -> int:

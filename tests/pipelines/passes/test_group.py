@@ -59,7 +59,7 @@ def test_documents_are_grouped_across_work_items_under_the_place_of_their_first(
 def test_nothing_of_the_shuffle_is_left_and_a_second_run_compares_nothing(tmp_path):
     run = same_texts(tmp_path, ["x", "x"])
     assert sorted(path.name for path in (tmp_path / "groups").iterdir()) == ["same.parquet"]
-    assert run.cluster.names[0] == "dedup same: keys"
+    assert run.cluster.names[0] == "same: keys"
     run.cluster.names.clear()
     dedup_texts(run)
     assert run.cluster.names == []

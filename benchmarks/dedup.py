@@ -162,9 +162,8 @@ def report(arguments: argparse.Namespace, groups: list[str | None], seconds: flo
     """Print what was found, in what time, and the curve."""
     grouped = [group for group in groups if group is not None]
     print(f"{len(groups)} documents, {len(set(grouped))} groups of {len(grouped)} documents")
-    print(
-        f"{seconds:.1f} s, {len(groups) / seconds:.0f} documents/s, {arguments.workers} workers, limit {arguments.memory}"
-    )
+    print(f"{seconds:.1f} s, {len(groups) / seconds:.0f} documents/s", end=", ")
+    print(f"{arguments.workers} workers, limit {arguments.memory}")
     print(f"peak of the workers' own memory {max(held for _, held in memory.samples) / 1e6:.0f} MB; MB at second:")
     step = max(1, len(memory.samples) // 40)
     curve = [max(memory.samples[at : at + step], key=lambda one: one[1]) for at in range(0, len(memory.samples), step)]

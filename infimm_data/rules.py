@@ -8,7 +8,7 @@ drop, and a changed threshold needs no new measure. A value that was not measure
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -122,24 +122,6 @@ class EditsDocument(Protocol):
 
 
 @runtime_checkable
-class EditsRepeated(Protocol):
-    """An edit that must know what stands on other pages: paragraphs are counted over the whole set first.
-
-    pages: inclusive, on how many pages what has one key may stand.
-    """
-
-    pages: int
-
-    def keys(self, document: Document) -> list[bytes]:
-        """Return the 16-byte keys of what is counted on a page, each once."""
-        ...
-
-    def edit_repeated(self, document: Document, repeated: Collection[bytes]) -> tuple[Document, Mapping[str, int]]:
-        """Return the document without what has a key among `repeated`, and how many parts went, by reason slug."""
-        ...
-
-
-@runtime_checkable
 class MeasuresDocument(Protocol):
     """A filter that measures a document from its nodes alone: text, URLs, counts."""
 
@@ -169,27 +151,6 @@ class GroupsDocuments(Protocol):
         ...
 
 
-@runtime_checkable
-class GroupsNearCopies(Protocol):
-    """A filter that also joins documents whose signatures differ: near copies of a text.
-
-    signature_bytes: length of every signature that is not empty.
-    """
-
-    @property
-    def signature_bytes(self) -> int:
-        """Bytes of a signature."""
-        ...
-
-    def keys(self, signatures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
-        """Return [documents, keys]: documents are compared where they share a key; signatures: [documents, bytes]."""
-        ...
-
-    def alike(self, left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]) -> Mask:
-        """Return which pairs of different signatures that share a key join; left, right: [pairs, bytes]."""
-        ...
-
-
 @dataclass(frozen=True)
 class LiveImages:
     """The images that are still wanted at a step, in dump order, one row each.
@@ -208,26 +169,6 @@ class GroupsImages(Protocol):
 
     def compare(self, images: LiveImages) -> Mapping[str, npt.NDArray[Any]]:
         """Return one or more measures, a value for each image; the same names for any images."""
-        ...
-
-
-@runtime_checkable
-class CountsImageUrls(Protocol):
-    """A filter that asks how often an image stands in the whole set, by its URL alone: before any fetch."""
-
-    def image_key(self, url: str) -> str:
-        """Return what is counted for a URL (as `short_url` gives it); "" is not counted."""
-        ...
-
-
-@runtime_checkable
-class ReadsIndex(Protocol):
-    """A filter that reads a file which the user makes."""
-
-    index: str
-
-    def check_index(self) -> None:
-        """Raise ConfigError where the file is not there or is another; asked before any work."""
         ...
 
 

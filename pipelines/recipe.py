@@ -20,10 +20,11 @@ from typing import Any
 from pydantic import Field
 
 from filters.table import FILTERS
+from infimm_data.comparing import ReadsIndex
 from infimm_data.config import Settings, build_entry, load_yaml, parse_settings
 from infimm_data.document import Document
 from infimm_data.errors import ConfigError, did_you_mean
-from infimm_data.rules import DUMP_PREFIX, EditsDocument, Filter, MeasuresDocument, ReadsIndex
+from infimm_data.rules import DUMP_PREFIX, EditsDocument, Filter, MeasuresDocument
 from pipelines.fetch_settings import FetchSettings
 from pipelines.img2dataset_fetcher import check_installed
 from pipelines.sources.contract import Source

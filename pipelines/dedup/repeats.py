@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from infimm_data.comparing import EditsRepeated
 from infimm_data.document import Document
 from infimm_data.files import join
 from infimm_data.links import digest
-from infimm_data.rules import EditsDocument, EditsRepeated
+from infimm_data.rules import EditsDocument
 from infimm_data.tables import read_documents, write_table
 from infimm_data.text import normal_form
 from infimm_data.urls import page_key

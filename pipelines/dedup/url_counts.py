@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from infimm_data.comparing import CountsImageUrls
 from infimm_data.files import join
 from infimm_data.links import DIGEST_BYTES, RECORD, as_matrix, digest
-from infimm_data.rules import CountsImageUrls
 from infimm_data.tables import read_table, write_tables
 from pipelines.dedup.compare import partitions, remove_folder
 from pipelines.dedup.components import Stage

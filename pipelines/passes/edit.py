@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from infimm_data.comparing import EditsRepeated
 from infimm_data.document import Document
-from infimm_data.rules import EditsDocument, EditsRepeated
+from infimm_data.rules import EditsDocument
 from infimm_data.tables import (
     DOCUMENTS,
     document_chars,

@@ -15,8 +15,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from infimm_data.comparing import CountsImageUrls
 from infimm_data.errors import ConfigError
-from infimm_data.rules import CountsImageUrls, GroupsDocuments, GroupsImages, LiveImages, Mask, measured_with
+from infimm_data.rules import GroupsDocuments, GroupsImages, LiveImages, Mask, measured_with
 from infimm_data.tables import fingerprint, read_metadata, read_table, write_table, write_tables
 from pipelines.dedup.compare import compare, plan_for, remove_folder
 from pipelines.dedup.components import Stage

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from infimm_data.comparing import ReadsIndex
 from infimm_data.document import Document, ImageNode, Measure, short_url
 from infimm_data.files import identity
-from infimm_data.rules import (
-    DUMP_PREFIX,
-    GroupsDocuments,
-    MeasuresDocument,
-    MeasuresImageNode,
-    ReadsIndex,
-    measured_with,
-)
+from infimm_data.rules import DUMP_PREFIX, GroupsDocuments, MeasuresDocument, MeasuresImageNode, measured_with
 from infimm_data.tables import fingerprint, measures_table, read_documents, read_metadata, write_table
 from pipelines.layout import Layout
 from pipelines.recipe import Step

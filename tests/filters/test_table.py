@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from filters.table import FILTERS
+from infimm_data.comparing import CountsImageUrls
 from infimm_data.document import Document, ImageNode, TextNode
 from infimm_data.errors import ConfigError
 from infimm_data.links import group_signatures, signature_bytes
@@ -18,7 +19,6 @@ from infimm_data.rules import (
     AssignsImages,
     AtLeast,
     AtMost,
-    CountsImageUrls,
     EditsDocument,
     FirstOfGroup,
     GroupsDocuments,

@@ -1,0 +1,87 @@
+"""What filters answer whose question is about the whole set: near copies, repeated paragraphs, counts, embeddings.
+
+They are asked besides what `infimm_data.rules` lists; the passes of `pipelines.dedup` ask them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from infimm_data.document import Document
+from infimm_data.rules import Mask
+
+
+@runtime_checkable
+class EditsRepeated(Protocol):
+    """An edit that must know what stands on other pages: paragraphs are counted over the whole set first.
+
+    pages: inclusive, on how many pages what has one key may stand.
+    """
+
+    pages: int
+
+    def keys(self, document: Document) -> list[bytes]:
+        """Return the 16-byte keys of what is counted on a page, each once."""
+        ...
+
+    def edit_repeated(self, document: Document, repeated: Collection[bytes]) -> tuple[Document, Mapping[str, int]]:
+        """Return the document without what has a key among `repeated`, and how many parts went, by reason slug."""
+        ...
+
+
+@runtime_checkable
+class GroupsNearCopies(Protocol):
+    """A filter that also joins documents whose signatures differ: near copies of a text.
+
+    signature_bytes: length of every signature that is not empty.
+    """
+
+    @property
+    def signature_bytes(self) -> int:
+        """Bytes of a signature."""
+        ...
+
+    def keys(self, signatures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
+        """Return [documents, keys]: documents are compared where they share a key; signatures: [documents, bytes]."""
+        ...
+
+    def alike(self, left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]) -> Mask:
+        """Return which pairs of different signatures that share a key join; left, right: [pairs, bytes]."""
+        ...
+
+
+@runtime_checkable
+class CountsImageUrls(Protocol):
+    """A filter that asks how often an image stands in the whole set, by its URL alone: before any fetch."""
+
+    def image_key(self, url: str) -> str:
+        """Return what is counted for a URL (as `short_url` gives it); "" is not counted."""
+        ...
+
+
+@runtime_checkable
+class ReadsIndex(Protocol):
+    """A filter that reads a file which the user makes."""
+
+    index: str
+
+    def check_index(self) -> None:
+        """Raise ConfigError where the file is not there or is another; asked before any work."""
+        ...
+
+
+@runtime_checkable
+class ComparesEmbeddings(Protocol):
+    """A filter that compares images by the vectors that an earlier step stored in scores/.
+
+    of: the config name of that step. clusters: how many the vectors are cut into, None: by their number. seed: of the
+    clusters' first centres.
+    """
+
+    of: str
+    clusters: int | None
+    seed: int

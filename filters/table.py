@@ -29,6 +29,7 @@ from filters.near_duplicate_text import NearDuplicateText
 from filters.ngram_repetition import NgramRepetition
 from filters.paragraph_quality import ParagraphQuality
 from filters.repeated_paragraph import RepeatedParagraph
+from filters.semantic_duplicate import SemanticDuplicate
 from filters.stored_score import StoredScore
 from filters.text_composition import TextComposition
 from filters.text_length import TextLength
@@ -66,6 +67,7 @@ FILTERS: dict[str, type[Any]] = {
     "image_loss": ImageLoss,
     "exact_duplicate_image": ExactDuplicateImage,
     "image_duplicate": ImageDuplicate,
+    "semantic_duplicate": SemanticDuplicate,
     "benchmark_image": BenchmarkImage,
     # images and their texts
     "clip_score": ClipScore,

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from infimm_data.comparing import ComparesEmbeddings
 from infimm_data.errors import ConfigError, did_you_mean
 from infimm_data.files import exists, file_system, read_bytes
 from infimm_data.rules import AssignsImages, GroupsImages, ScoresPairs
@@ -115,7 +116,7 @@ class Facts:
 
 def needs_pixels(step: Step) -> bool:
     """Return whether a step must wait for the fetch pass."""
-    if isinstance(step.filter, GroupsImages | ScoresPairs):
+    if isinstance(step.filter, GroupsImages | ScoresPairs | ComparesEmbeddings):
         return True
     measures = {rule.measure for rule in step.filter.rules()}
     return bool(measures & {*FETCHED_COLUMNS, "images_kept", "images_lost"})

@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import Field
 
 from filters.table import FILTERS
-from infimm_data.comparing import ReadsIndex
+from infimm_data.comparing import ComparesEmbeddings, ReadsIndex
 from infimm_data.config import Settings, build_entry, load_yaml, parse_settings
 from infimm_data.document import Document
 from infimm_data.errors import ConfigError, did_you_mean
@@ -136,6 +136,9 @@ def load_recipe(path: str) -> Recipe:
         step = build_entry(FILTERS, entry, kind_key="filter", where=where)
         if isinstance(step, ReadsIndex):
             _check_index(step, f"{where}: {entry['filter']}")
+        if isinstance(step, ComparesEmbeddings) and step.of not in [earlier.name for earlier in steps]:
+            problem = f"of: '{step.of}' is no step before it; name the one that stores embeddings"
+            raise ConfigError(f"{where}: {entry['filter']}: {problem}")
         steps.append(Step(entry["filter"], step))
         if entry["filter"] in [earlier.name for earlier in steps[:-1]]:
             raise ConfigError(f"{where}: '{entry['filter']}' stands there twice; measures are stored by name, keep one")

@@ -14,7 +14,7 @@ from pipelines.facts import Facts, load_facts
 from pipelines.layout import Layout
 from pipelines.passes.decide import decide
 from pipelines.passes.decisions import decided_items
-from pipelines.passes.group import add_document_groups, group_images
+from pipelines.passes.group import add_document_groups, add_stored_comparisons, group_images
 from pipelines.recipe import Recipe, Step, load_recipe
 from pipelines.takedown import honouring_takedowns
 
@@ -48,7 +48,8 @@ def stored_facts(layout: Layout, recipe: Recipe) -> Facts:
     compares_images = any(isinstance(step.filter, GroupsImages) for step in recipe.steps)
     items = stored_items(layout)
     facts = load_facts(layout, items, recipe, measures | ({"phash", "sha256"} if compares_images else set()))
-    return add_document_groups(facts, recipe.steps, layout, items)
+    facts = add_document_groups(facts, recipe.steps, layout, items)
+    return add_stored_comparisons(facts, recipe.steps, layout, items)
 
 
 class ImageGroups:

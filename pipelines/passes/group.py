@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from infimm_data.comparing import CountsImageUrls
+from infimm_data.comparing import ComparesEmbeddings, CountsImageUrls
 from infimm_data.errors import ConfigError
 from infimm_data.rules import GroupsDocuments, GroupsImages, LiveImages, Mask, measured_with
 from infimm_data.tables import fingerprint, read_metadata, read_table, write_table, write_tables
@@ -167,6 +167,15 @@ def group_print(step: Step, measure_prints: Sequence[str | None]) -> str:
 def is_grouped(path: str, print_: str) -> bool:
     """Return whether the groups were already found from exactly these signatures."""
     return read_metadata(path)[0] == print_
+
+
+def add_stored_comparisons(facts: Facts, steps: Sequence[Step], layout: Layout, items: Sequence[int]) -> Facts:
+    """Return the facts with what the last build found of embeddings, which is not found anew for other thresholds."""
+    for step in steps:
+        if isinstance(step.filter, ComparesEmbeddings):
+            columns = group_columns(step.name, layout, items)
+            facts = facts.with_images({name: columns[name] for name in columns})
+    return facts
 
 
 def group_columns(name: str, layout: Layout, items: Sequence[int]) -> dict[str, pa.ChunkedArray]:

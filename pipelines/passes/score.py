@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from infimm_data.comparing import ComparesEmbeddings
 from infimm_data.document import Document, Measure
 from infimm_data.files import file_system
 from infimm_data.rules import AssignsImages, GroupsImages, Mask, Scorer, ScoresPairs, measured_with
@@ -19,6 +20,7 @@ from pipelines.facts import Facts
 from pipelines.layout import Layout
 from pipelines.passes.assign import assign
 from pipelines.passes.decide import decide
+from pipelines.passes.embeddings import semantic_columns
 from pipelines.passes.fetch import fetch_print, read_image
 from pipelines.passes.group import gather, group_images, write_image_groups
 from pipelines.recipe import Step
@@ -39,6 +41,10 @@ def score(run: Run) -> Facts:
         if isinstance(step.filter, GroupsImages):
             columns = group_images(step.filter, facts, _live(facts, run.recipe.steps[:number]))
             write_image_groups(step.name, columns, facts, run.layout)
+            grouped |= columns
+            facts = facts.with_images(columns)
+        if isinstance(step.filter, ComparesEmbeddings):
+            columns = semantic_columns(run, facts, step, _live(facts, run.recipe.steps[:number]))
             grouped |= columns
             facts = facts.with_images(columns)
         if isinstance(step.filter, ScoresPairs):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from filters.table import FILTERS
-from infimm_data.comparing import CountsImageUrls
+from infimm_data.comparing import ComparesEmbeddings, CountsImageUrls
 from infimm_data.document import Document, ImageNode, TextNode
 from infimm_data.errors import ConfigError
 from infimm_data.links import group_signatures, signature_bytes
@@ -53,7 +53,7 @@ NODES = {
 # What other passes supply, see the contract in infimm_data.rules and the passes.
 SUPPLIED = {
     *("status", "width", "height", "short_side", "aspect", "size_bytes", "format", "sha256", "phash"),
-    *("images_kept", "images_lost", "image_url_count"),
+    *("images_kept", "images_lost", "image_url_count", "semantic_similarity"),
     *(f"{name}_group" for name in FILTERS),
 }
 
@@ -144,7 +144,8 @@ def test_its_rules_read_only_what_is_measured_or_supplied(name: str) -> None:
 def test_it_measures_the_same_keys_of_every_document(name: str, kind: str) -> None:
     made = FILTERS[name]()
     if not isinstance(made, MeasuresDocument):
-        reads = isinstance(made, MeasuresImageNode | GroupsDocuments | GroupsImages | CountsImageUrls | ScoresPairs)
+        compares = isinstance(made, GroupsDocuments | GroupsImages | CountsImageUrls | ComparesEmbeddings)
+        reads = compares or isinstance(made, MeasuresImageNode | ScoresPairs)
         assert reads or FILTERS[name](**NAMED_BOUNDS.get(name, {})).rules()
         return
     measured = made.measure(DOCUMENTS[kind])

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from infimm_data.document import Document
 from infimm_data.errors import ConfigError
 from infimm_data.links import row_hashes
+from infimm_data.ngrams import ngram_keys, word_hashes
 from infimm_data.rules import FirstOfGroup, Level, Mask, Rule
 from infimm_data.text import normal_form
 
@@ -55,14 +56,13 @@ class NearDuplicateText:
         """
         import rensa  # compiled; loaded only where documents are compared
 
-        text = normal_form(document.text[:READ_CHARACTERS])
-        if not text:
+        hashes = word_hashes(normal_form(document.text[:READ_CHARACTERS]))
+        if not len(hashes):
             return b""
-        words = text.split(" ")
-        shifted = [words[start:] for start in range(min(self.ngram, len(words)))]
-        minhash = rensa.RMinHash(num_perm=self.permutations, seed=_SEED)
-        minhash.update([" ".join(ngram) for ngram in zip(*shifted, strict=False)])
-        return np.array(minhash.digest(), dtype="<u4").tobytes()
+        ngrams = ngram_keys(hashes, min(self.ngram, len(hashes)))
+        ends = np.array([0, len(ngrams)], dtype=np.uint64)
+        matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(ngrams, ends, self.permutations, _SEED)
+        return np.array(matrix.to_rows()[0], dtype="<u4").tobytes()
 
     @property
     def signature_bytes(self) -> int:

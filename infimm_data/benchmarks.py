@@ -14,43 +14,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import xxhash
 
 from infimm_data.errors import ConfigError
 from infimm_data.files import identity
 from infimm_data.hamming import BITS, near_pairs
+from infimm_data.ngrams import ngram_keys, word_hashes
 from infimm_data.tables import DAMAGED, read_metadata, read_table, write_table
 from infimm_data.text import normal_form
 
 NGRAM = 13  # words: GPT-3 (Brown et al. 2020, appendix C) and later reports; datatrove takes 12
 SHORTEST = 8  # words of a question that is compared whole: "what colour is the car" stands on many honest pages
 SCHEMA = pa.schema([("benchmark", pa.string()), ("kind", pa.string()), ("length", pa.int32()), ("key", pa.binary())])
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _FORMAT = "benchmarks 1"
 
 Keys = npt.NDArray[np.uint64]
-
-
-def words_of(text: str) -> list[str]:
-    """Return the words that n-grams are made of: of the text's normal form."""
-    return normal_form(text).split()
-
-
-def word_hashes(words: Sequence[str]) -> Keys:
-    """Return a 64-bit hash of each word."""
-    return np.array(
-        [xxhash.xxh3_64_intdigest(word.encode("utf-8", "surrogatepass")) for word in words], dtype=np.uint64
-    )
-
-
-def ngram_keys(hashes: Keys, length: int) -> Keys:
-    """Return a 64-bit hash of each run of `length` words; hashes: of the words."""
-    size = len(hashes) - length + 1
-    keys = np.zeros(max(0, size), dtype=np.uint64)
-    for start in range(length if size > 0 else 0):
-        keys = (keys ^ hashes[start : start + size]) * _MULTIPLIER
-        keys ^= keys >> np.uint64(29)
-    return keys
 
 
 @dataclass(frozen=True)
@@ -64,7 +41,7 @@ class BenchmarkIndex:
 
     def in_text(self, text: str) -> dict[str, int]:
         """Return how many different n-grams of a text each benchmark holds; only benchmarks that hold any."""
-        hashes = word_hashes(words_of(text))
+        hashes = word_hashes(normal_form(text))
         found: dict[str, int] = {}
         for length, (known, owners) in self.ngrams.items():
             keys = np.unique(ngram_keys(hashes, length))
@@ -123,7 +100,7 @@ def text_keys(texts: Iterable[str], ngram: int = NGRAM, shortest: int = SHORTEST
     """
     found: set[tuple[int, int]] = set()
     for text in texts:
-        hashes = word_hashes(words_of(text))
+        hashes = word_hashes(normal_form(text))
         length = min(ngram, len(hashes))
         if length >= shortest:
             found.update((length, int(key)) for key in ngram_keys(hashes, length))

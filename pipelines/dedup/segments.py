@@ -61,8 +61,11 @@ class SegmentWriter:
 
 @contextmanager
 def open_segments(path: str, dtype: npt.DTypeLike, partitions: int) -> Iterator[SegmentWriter]:
-    """Open a file of segments for writing; it appears whole or not at all."""
-    with open_whole(path) as file:
+    """Open a file of segments for writing; it appears whole or not at all.
+
+    It is not synced to disk: a shuffle that is cut short is begun anew.
+    """
+    with open_whole(path, is_durable=False) as file:
         writer = SegmentWriter(file, dtype, partitions)
         yield writer
         writer.close()

@@ -21,15 +21,13 @@ class BenchmarkText:
     """
 
     level: ClassVar[Level] = "document"
-    index: str = ""
+    file_settings: ClassVar[tuple[str, ...]] = ("index",)
+    index: str
     max_ngrams: int | None = 0
 
     def __post_init__(self) -> None:
-        """Raise ConfigError on a bound that is no number."""
+        """Raise ConfigError on a bound that is no number, and where there is no index."""
         check_bounds(self)
-
-    def check_index(self) -> None:
-        """Raise ConfigError where there is no index."""
         check_index(self.index)
 
     def measure(self, document: Document) -> Mapping[str, Measure]:

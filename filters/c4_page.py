@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from infimm_data.composition import bare_words, word_list
+from infimm_data.composition import bare_words
 from infimm_data.document import Document, Measure
+from infimm_data.list_files import files_of, word_list
 from infimm_data.rules import Level, Rule, check_bounds, within
 from infimm_data.text import sentences
 
@@ -24,6 +25,7 @@ class C4Page:
     """
 
     level: ClassVar[Level] = "document"
+    file_settings: ClassVar[tuple[str, ...]] = ("bad_words",)
     min_sentences: int | None = 5
     max_lorem_ipsum: int | None = 0
     max_braces: int | None = 0
@@ -33,8 +35,8 @@ class C4Page:
     def __post_init__(self) -> None:
         """Raise ConfigError on bounds that nothing can meet, and on a word list that cannot be read."""
         check_bounds(self)
-        if self.bad_words is not None:
-            word_list(self.bad_words)
+        for path in files_of(self):
+            word_list(path)
 
     def measure(self, document: Document) -> Mapping[str, Measure]:
         """Count in the first million characters; `num_bad_words` is None without a list."""

@@ -48,7 +48,7 @@ class GopherQuality:
         """Return the eight measures of the first million characters; 0 where there are no words."""
         text = document.text[:READ_CHARACTERS]
         tokens = text.split()
-        words = [token for token in tokens if any(map(str.isalnum, token))]
+        words = [token for token in tokens if token.isalnum() or any(map(str.isalnum, token))]
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         count, num_lines = max(len(tokens), 1), max(len(lines), 1)
         return {
@@ -58,7 +58,7 @@ class GopherQuality:
             "ellipsis_ratio": sum(map(text.count, _ELLIPSES)) / count,
             "bullet_lines": sum(line.startswith(_BULLETS) for line in lines) / num_lines,
             "ellipsis_lines": sum(line.endswith(_ELLIPSES) for line in lines) / num_lines,
-            "alphabetic_words": sum(any(map(str.isalpha, token)) for token in tokens) / count,
+            "alphabetic_words": sum(token.isalpha() or any(map(str.isalpha, token)) for token in tokens) / count,
             "gopher_stop_words": len(_NEEDED.intersection(map(str.lower, tokens))),
         }
 

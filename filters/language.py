@@ -38,6 +38,7 @@ class Language:
     """
 
     level: ClassVar[Level] = "document"
+    file_settings: ClassVar[tuple[str, ...]] = ("model",)
     keep: tuple[str, ...] = ("en",)
     min_confidence: float | None = 0.5
     model: str | None = None

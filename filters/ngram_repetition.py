@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from infimm_data.document import Document, Measure
-from infimm_data.repetition import duplicate_ngram_characters, top_ngram_characters
+from infimm_data.repetition import ngram_shares
 from infimm_data.rules import AtMost, Level, Rule, check_bounds
 from infimm_data.text import words
 
 READ_CHARACTERS = 1_000_000  # of a document's start: bounds the memory that one page of 50 MB takes
+_TOPS, _DUPLICATES = range(2, 5), range(5, 11)  # words of an n-gram
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +39,13 @@ class NgramRepetition:
     def measure(self, document: Document) -> Mapping[str, Measure]:
         """Return the nine shares of the first million characters, 0.0 where words are too few to repeat anything."""
         found = words(document.text[:READ_CHARACTERS].lower())
-        tops = {f"top_{n}grams": top_ngram_characters(found, n) for n in (2, 3, 4)}
-        return tops | {f"duplicate_{n}grams": duplicate_ngram_characters(found, n) for n in range(5, 11)}
+        tops, duplicates = ngram_shares(found, tops=_TOPS, duplicates=_DUPLICATES)
+        shares = {f"top_{n}grams": share for n, share in tops.items()}
+        return shares | {f"duplicate_{n}grams": share for n, share in duplicates.items()}
 
     def rules(self) -> tuple[Rule, ...]:
         """Return the bounds that are on."""
-        kinds = [("top", n) for n in (2, 3, 4)] + [("duplicate", n) for n in range(5, 11)]
+        kinds = [("top", n) for n in _TOPS] + [("duplicate", n) for n in _DUPLICATES]
         bounds = {(kind, n): getattr(self, f"max_{kind}_{n}") for kind, n in kinds}
         return tuple(
             AtMost(f"{kind}_{n}grams", bound, f"repeated_{kind}_{n}grams")

@@ -18,9 +18,9 @@ from infimm_data.composition import (
     punctuation,
     share_of,
     special_characters,
-    word_list,
 )
 from infimm_data.document import Document, Node, TextNode
+from infimm_data.list_files import files_of, word_list
 from infimm_data.repetition import char_repetition, word_repetition
 from infimm_data.rules import Level, Rule, check_bounds
 
@@ -40,6 +40,7 @@ class ParagraphQuality:
     """
 
     level: ClassVar[Level] = "document"
+    file_settings: ClassVar[tuple[str, ...]] = ("flagged_words", "common_words")
     min_words: int | None = 4
     max_words: int | None = 1_000
     max_char_repetition: float | None = 0.1
@@ -57,9 +58,8 @@ class ParagraphQuality:
     def __post_init__(self) -> None:
         """Raise ConfigError on bounds that nothing can meet, and on word lists that cannot be read."""
         check_bounds(self)
-        for path in (self.flagged_words, self.common_words):
-            if path is not None:
-                word_list(path)
+        for path in files_of(self):
+            word_list(path)
 
     def edit(self, document: Document) -> tuple[Document, Mapping[str, int]]:
         """Return the document without the paragraphs that are no prose; a text without any left goes whole."""
@@ -94,7 +94,7 @@ class ParagraphQuality:
             return "paragraph_too_many_words"
         if _above(special_characters(text), self.max_special_characters):
             return "paragraph_special_characters"
-        if len(found) >= _PUNCTUATED_FROM and _below(punctuation(text), self.min_punctuation):
+        if len(found) >= _PUNCTUATED_FROM and _below(punctuation(text, len(found)), self.min_punctuation):
             return "paragraph_without_punctuation"
         return self._reason_of_words(found) or self._reason_of_repetition(text, found)
 

@@ -23,17 +23,20 @@ from filters.image_loss import ImageLoss
 from filters.image_size import ImageSize
 from filters.image_url import ImageUrl
 from filters.image_url_frequency import ImageUrlFrequency
+from filters.image_url_list import ImageUrlList
 from filters.language import Language
 from filters.line_quality import LineQuality
 from filters.near_duplicate_text import NearDuplicateText
 from filters.ngram_repetition import NgramRepetition
 from filters.paragraph_quality import ParagraphQuality
+from filters.personal_data import PersonalData
 from filters.repeated_paragraph import RepeatedParagraph
 from filters.semantic_duplicate import SemanticDuplicate
 from filters.stored_score import StoredScore
 from filters.text_composition import TextComposition
 from filters.text_length import TextLength
 from filters.text_repetition import TextRepetition
+from filters.url_list import UrlList
 from filters.words_per_image import WordsPerImage
 
 FILTERS: dict[str, type[Any]] = {
@@ -41,6 +44,9 @@ FILTERS: dict[str, type[Any]] = {
     "c4_lines": C4Lines,
     "paragraph_quality": ParagraphQuality,
     "repeated_paragraph": RepeatedParagraph,
+    "personal_data": PersonalData,
+    # where a document comes from
+    "url_list": UrlList,
     # the text of a document
     "text_length": TextLength,
     "text_repetition": TextRepetition,
@@ -60,6 +66,7 @@ FILTERS: dict[str, type[Any]] = {
     # images, before and after they are fetched
     "image_url": ImageUrl,
     "image_url_frequency": ImageUrlFrequency,
+    "image_url_list": ImageUrlList,
     "image_size": ImageSize,
     "image_bytes": ImageBytes,
     "image_format": ImageFormat,

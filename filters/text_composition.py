@@ -16,9 +16,9 @@ from infimm_data.composition import (
     punctuation,
     share_of,
     special_characters,
-    word_list,
 )
 from infimm_data.document import Document, Measure
+from infimm_data.list_files import files_of, word_list
 from infimm_data.rules import AtLeast, AtMost, Level, Rule, check_bounds
 
 READ_CHARACTERS = 1_000_000  # of a document's start: bounds the time that one page of 50 MB takes
@@ -34,6 +34,7 @@ class TextComposition:
     """
 
     level: ClassVar[Level] = "document"
+    file_settings: ClassVar[tuple[str, ...]] = ("flagged_words", "common_words")
     max_special_characters: float | None = 0.275
     min_stop_words: float | None = 0.35
     min_punctuation: float | None = 0.03
@@ -46,9 +47,8 @@ class TextComposition:
     def __post_init__(self) -> None:
         """Raise ConfigError on bounds that nothing can meet, and on word lists that cannot be read."""
         check_bounds(self)
-        for path in (self.flagged_words, self.common_words):
-            if path is not None:
-                word_list(path)
+        for path in files_of(self):
+            word_list(path)
 
     def measure(self, document: Document) -> Mapping[str, Measure]:
         """Return the shares of the first million characters; None for a list that the recipe does not name."""
@@ -57,7 +57,7 @@ class TextComposition:
         return {
             "special_characters": special_characters(text),
             "stop_words": share_of(found, STOP_WORDS),
-            "punctuation": punctuation(text),
+            "punctuation": punctuation(text, len(found)),
             "spam_words": share_of(found, SPAM_WORDS),
             "flagged_words": share_of(found, word_list(self.flagged_words)) if self.flagged_words else None,
             "common_words": share_of(found, word_list(self.common_words)) if self.common_words else None,

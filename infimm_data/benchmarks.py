@@ -118,10 +118,8 @@ def write_index(path: str, rows: Iterable[tuple[str, str, int, bytes]], settings
 
 def check_index(path: str) -> None:
     """Raise ConfigError where there is no index at `path`."""
-    makes = "make one with 'infimm benchmark-index NAME=PATH... --out FILE'"
-    if not path:
-        raise ConfigError(f"the key 'index' is missing; {makes} and name the file")
     if read_metadata(path)[0] != _FORMAT:
+        makes = "make one with 'infimm benchmark-index NAME=PATH... --out FILE'"
         raise ConfigError(f"index {path}: no index of benchmarks is there; {makes}")
 
 

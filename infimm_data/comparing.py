@@ -64,17 +64,6 @@ class CountsImageUrls(Protocol):
 
 
 @runtime_checkable
-class ReadsIndex(Protocol):
-    """A filter that reads a file which the user makes."""
-
-    index: str
-
-    def check_index(self) -> None:
-        """Raise ConfigError where the file is not there or is another; asked before any work."""
-        ...
-
-
-@runtime_checkable
 class ComparesEmbeddings(Protocol):
     """A filter that compares images by the vectors that an earlier step stored in scores/.
 

@@ -10,9 +10,6 @@ import functools
 import unicodedata
 from collections.abc import Collection, Sequence
 
-from infimm_data.errors import ConfigError
-from infimm_data.files import read_bytes, resolve
-
 PUNCTUATION = frozenset(",;:?!.")  # OBELICS' punctuation tokens
 _SPECIAL = ("P", "S", "N", "C")  # Unicode categories: punctuation, symbols (emoji among them), digits, control
 
@@ -39,11 +36,12 @@ SPAM_WORDS = frozenset(_FURNITURE.split())
 
 def bare_words(text: str) -> list[str]:
     """Return the words of a text in lower case, without special characters at their ends."""
-    return [word for part in text.lower().split() if (word := part.strip(_special_of(part)))]
+    return [word for part in text.lower().split() if (word := _bare(part))]
 
 
-def _special_of(text: str) -> str:
-    return "".join(sign for sign in set(text) if _is_special(sign))
+@functools.lru_cache(maxsize=1 << 16)  # a page says most of its words more than once, and pages share theirs
+def _bare(part: str) -> str:
+    return part if part.isalpha() else part.strip("".join(sign for sign in set(part) if _is_special(sign)))
 
 
 @functools.lru_cache(maxsize=1 << 14)
@@ -53,7 +51,7 @@ def _is_special(sign: str) -> bool:
 
 def special_characters(text: str) -> float:
     """Return the share of characters that are digits, punctuation, symbols or emoji, 0..1; 0.0 of an empty text."""
-    return sum(map(_is_special, text)) / len(text) if text else 0.0
+    return sum(text.count(sign) for sign in set(text) if _is_special(sign)) / len(text) if text else 0.0
 
 
 def share_of(words: Sequence[str], listed: Collection[str]) -> float:
@@ -61,23 +59,8 @@ def share_of(words: Sequence[str], listed: Collection[str]) -> float:
     return sum(word in listed for word in words) / len(words) if words else 0.0
 
 
-def punctuation(text: str) -> float:
+def punctuation(text: str, num_words: int) -> float:
     """Return the share of punctuation tokens among words and punctuation tokens, 0..1; 0.0 of an empty text."""
     marks = sum(text.count(mark) for mark in PUNCTUATION)
-    total = marks + len(bare_words(text))
+    total = marks + num_words
     return marks / total if total else 0.0
-
-
-@functools.lru_cache(maxsize=8)
-def word_list(path: str) -> frozenset[str]:
-    """Return the words of a file, one per line, in lower case; raises ConfigError when it cannot be read."""
-    try:
-        lines = read_bytes(resolve(path)).decode("utf-8-sig").splitlines()
-    except (FileNotFoundError, IsADirectoryError):
-        raise ConfigError(f"{path}: no such file; expected a list of words, one per line") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: byte {error.start} is not UTF-8; expected a list of words, one per line") from None
-    found = frozenset(word for line in lines if (word := line.strip().lower()))
-    if not found:
-        raise ConfigError(f"{path}: holds no word; expected one per line")
-    return found

@@ -3,6 +3,7 @@
     InfiMMError
     ├── ConfigError    the input of a command is wrong: stop before any work, exit 2
     ├── SourceError    one work item cannot be read: retry, then name it in the report, exit 1
+    ├── NoSpaceError   the storage is full: stop at once, every other write would fail too, exit 1
     └── ShardError     a shard is damaged: the reader stops and names the shard
 
 A message says in one line where, what was found, what was expected and what to do.
@@ -24,6 +25,10 @@ class ConfigError(InfiMMError):
 
 class SourceError(InfiMMError):
     """A work item (a dump file) cannot be read as what it claims to be."""
+
+
+class NoSpaceError(InfiMMError):
+    """The disk, or the quota on it, is full; what was finished before stays."""
 
 
 class ShardError(InfiMMError):

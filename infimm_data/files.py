@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import importlib.util
@@ -14,9 +15,10 @@ from typing import IO, Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from infimm_data.errors import ConfigError
+from infimm_data.errors import ConfigError, NoSpaceError
 
 LOCAL_DIR_PREFIX = "local-dir:"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 PACKAGE_PREFIX = "package:"
 """`package:pipelines.demo/data/clip` in a recipe is the folder `data/clip` inside that installed package."""
 
@@ -106,8 +108,8 @@ def open_whole(path: str, *, is_durable: bool = True) -> Iterator[IO[bytes]]:
 
     The bytes go to a temporary name beside the place (a name of its own, so that two writers never share one),
     are synced to disk where the disk is local, and renamed. After a crash only a `.part-*` file may be left,
-    which no reader looks at and `remove_leftovers` deletes. is_durable: False for what is read in this run alone, and
-    need not outlive the machine: it is not synced.
+    which no reader looks at and `remove_leftovers` deletes. Raises NoSpaceError when the storage is full. is_durable:
+    False for what is read in this run alone, and need not outlive the machine: it is not synced.
     """
     fs, inside = file_system(path)
     parent, _, name = inside.rpartition("/")
@@ -124,9 +126,13 @@ def open_whole(path: str, *, is_durable: bool = True) -> Iterator[IO[bytes]]:
             os.replace(part, inside)
         else:
             fs.mv(part, inside)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             fs.rm_file(part)
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise NoSpaceError(
+                f"{path}: {error.strerror}; free some space and run the same command again, it goes on from here"
+            ) from None
         raise
 
 

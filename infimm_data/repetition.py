@@ -7,7 +7,7 @@ characters; in exchange a page of 1 KB takes about 0.1 ms.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -32,45 +32,55 @@ def word_repetition(words_in_order: Sequence[str], n: int) -> float:
     return float(counts[counts > 1].sum() / counts.sum()) if len(counts) else 0.0
 
 
-def top_ngram_characters(words_in_order: Sequence[str], n: int) -> float:
-    """Return Gopher's top n-gram share, 0 or more: characters of the most frequent n-gram, times its count, of all.
+def ngram_shares(
+    words_in_order: Sequence[str], tops: Collection[int], duplicates: Collection[int]
+) -> tuple[dict[int, float], dict[int, float]]:
+    """Return Gopher's two shares by the length of the n-gram, both of the characters of all words; 0.0 without words.
 
-    Characters are those of words; of n-grams that are equally frequent the longest counts (Rae et al. 2021, table
-    A1, do not say). An n-gram that occurs once repeats nothing: 0.0.
+    tops: lengths for which the most frequent n-gram counts, its characters times its count; 0 or more. Of n-grams
+    that are equally frequent the longest counts (Rae et al. 2021, table A1, do not say). An n-gram that occurs once
+    repeats nothing. duplicates: lengths for which the characters inside n-grams that stood before count, 0..1; those
+    of overlapping n-grams once, as Rae et al. ask.
     """
-    hashes = _ngram_hashes(_numbered(words_in_order), n)
-    total = sum(map(len, words_in_order))
-    if not len(hashes) or not total:
-        return 0.0
-    _, first, counts = np.unique(hashes, return_index=True, return_counts=True)
-    most = int(counts.max())
-    if most < 2:
-        return 0.0
-    lengths = [sum(map(len, words_in_order[at : at + n])) for at in first[counts == most].tolist()]
-    return max(lengths) * most / total
+    ends = np.zeros(len(words_in_order) + 1, dtype=np.int64)
+    np.cumsum(np.fromiter(map(len, words_in_order), dtype=np.int64, count=len(words_in_order)), out=ends[1:])
+    top, duplicate = dict.fromkeys(tops, 0.0), dict.fromkeys(duplicates, 0.0)
+    for n, starts, sizes in _repeated_ngrams(_numbered(words_in_order), max((*tops, *duplicates))):
+        firsts = np.cumsum(sizes) - sizes
+        if n in top:
+            most = starts[firsts[sizes == sizes.max()]]
+            top[n] = float((ends[most + n] - ends[most]).max() * sizes.max() / ends[-1])
+        if n in duplicate:
+            change = np.zeros(len(ends), dtype=np.int64)
+            later = np.delete(starts, firsts)
+            np.add.at(change, later, 1)
+            np.add.at(change, later + n, -1)
+            duplicate[n] = float(np.diff(ends)[np.cumsum(change[:-1]) > 0].sum() / ends[-1])
+    return top, duplicate
 
 
-def duplicate_ngram_characters(words_in_order: Sequence[str], n: int) -> float:
-    """Return Gopher's duplicate n-gram share, 0..1: characters of words inside n-grams that stood before, of all.
+def _repeated_ngrams(
+    values: npt.NDArray[np.uint32], longest: int
+) -> Iterator[tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Yield n, where the n-grams that occur more than once start, equal ones beside each other, and how many each.
 
-    Overlapping n-grams count their characters once, as Rae et al. 2021 ask.
+    Nothing where nothing repeats. Only what repeats at n can repeat at n + 1, so that long n-grams cost very little.
     """
-    hashes = _ngram_hashes(_numbered(words_in_order), n)
-    total = sum(map(len, words_in_order))
-    if not len(hashes) or not total:
-        return 0.0
-    _, first = np.unique(hashes, return_index=True)
-    repeats = np.ones(len(hashes), dtype=bool)
-    repeats[first] = False
-    starts = np.flatnonzero(repeats)
-    if not len(starts):
-        return 0.0
-    change = np.zeros(len(words_in_order) + 1, dtype=np.int64)
-    np.add.at(change, starts, 1)
-    np.add.at(change, starts + n, -1)
-    inside = np.cumsum(change[:-1]) > 0
-    lengths = np.fromiter(map(len, words_in_order), dtype=np.int64, count=len(words_in_order))
-    return float(lengths[inside].sum() / total)
+    spread = values.astype(np.uint64) + np.uint64(1)
+    starts, hashes = np.arange(len(values)), np.zeros(len(values), dtype=np.uint64)
+    for n in range(1, longest + 1):
+        inside = starts + n <= len(values)
+        starts, hashes = starts[inside], hashes[inside]
+        if not len(starts):
+            return
+        hashes = hashes * _MULTIPLIER + spread[starts + n - 1]
+        order = np.argsort(hashes, kind="stable")
+        starts, hashes = starts[order], hashes[order]
+        sizes = np.diff(np.flatnonzero(np.concatenate([[True], hashes[1:] != hashes[:-1], [True]])))
+        repeats = np.repeat(sizes > 1, sizes)
+        starts, hashes = starts[repeats], hashes[repeats]
+        if len(starts):
+            yield n, starts, sizes[sizes > 1]
 
 
 def _numbered(words_in_order: Sequence[str]) -> npt.NDArray[np.uint32]:

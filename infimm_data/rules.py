@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from infimm_data.document import Document, ImageNode, Measure
 from infimm_data.errors import ConfigError
+from infimm_data.list_files import digests_of
 
 Level = Literal["document", "image"]
 """What a rule drops: a whole document, or one image of it (the text around it stays)."""
@@ -247,7 +248,9 @@ def measured_with(settings: Any) -> dict[str, Any]:
     """Return the settings of a filter that change what it measures: all fields but those its rules compare.
 
     Bounds are named `min_*`, `max_*` or `keep*` (STYLE: bounds are inclusive), where images are put `order`;
-    everything else (a model, an n-gram length) shapes the measured value, so a change there measures again.
+    everything else (a model, an n-gram length) shapes the measured value, so a change there measures again. The files
+    that settings name stand there with their digests: another content measures again, too.
     """
     bounds = ("min_", "max_", "keep", "order")
-    return {f.name: getattr(settings, f.name) for f in fields(settings) if not f.name.startswith(bounds)}
+    shaping = {f.name: getattr(settings, f.name) for f in fields(settings) if not f.name.startswith(bounds)}
+    return shaping | digests_of(settings)

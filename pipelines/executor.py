@@ -102,7 +102,7 @@ class Cluster:
         """Run all tasks; return their results in the order of `tasks`, whatever order they finished in.
 
         Raises InfiMMError when MAX_FAILED_IN_ROW tasks fail one after the other, ConfigError when the model does
-        not load.
+        not load, NoSpaceError when the storage is full.
         """
         report = PassReport(name, results=[None] * len(tasks))
         start = time.monotonic()
@@ -186,7 +186,7 @@ class _Try:
 
     def again(self, failure: Failure) -> _Try | None:
         """Return the next try after a failure, None where the task is given up."""
-        if failure.is_fatal:
+        if failure.fatal:
             return None
         if failure.is_lost:
             return replace(self, losses=self.losses + 1) if self.losses < MAX_LOSSES else None
@@ -194,8 +194,8 @@ class _Try:
 
 
 def _stop_when_hopeless(result: Any, failed_in_row: int, report: PassReport) -> None:
-    if isinstance(result, Failure) and result.is_fatal:
-        raise ConfigError(f"{report.name}: the model does not load: {result.problem}")
+    if isinstance(result, Failure) and result.fatal:
+        raise result.fatal(f"{report.name}: {result.problem}")
     if failed_in_row >= MAX_FAILED_IN_ROW:
         last = report.failures[-1]
         raise InfiMMError(

@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import Field
 
 from filters.table import FILTERS
-from infimm_data.comparing import ComparesEmbeddings, ReadsIndex
+from infimm_data.comparing import ComparesEmbeddings
 from infimm_data.config import Settings, build_entry, load_yaml, parse_settings
 from infimm_data.document import Document
 from infimm_data.errors import ConfigError, did_you_mean
@@ -134,8 +134,6 @@ def load_recipe(path: str) -> Recipe:
     for number, entry in enumerate(read.steps, 1):
         where = f"{path}, step {number}"
         step = build_entry(FILTERS, entry, kind_key="filter", where=where)
-        if isinstance(step, ReadsIndex):
-            _check_index(step, f"{where}: {entry['filter']}")
         if isinstance(step, ComparesEmbeddings) and step.of not in [earlier.name for earlier in steps]:
             problem = f"of: '{step.of}' is no step before it; name the one that stores embeddings"
             raise ConfigError(f"{where}: {entry['filter']}: {problem}")
@@ -146,13 +144,6 @@ def load_recipe(path: str) -> Recipe:
             raise ConfigError(f"{where}: '{entry['filter']}' changes the text that other steps measure; put it first")
     _check_dedup(read.dedup, steps, path)
     return Recipe(path, read.source["kind"], source, tuple(steps), read.fetch, read.output, read.dedup)
-
-
-def _check_index(step: ReadsIndex, where: str) -> None:
-    try:
-        step.check_index()
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
 
 
 def _check_dedup(dedup: DedupSettings, steps: Sequence[Step], path: str) -> None:

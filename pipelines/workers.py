@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from infimm_data.errors import InfiMMError
+from infimm_data.errors import ConfigError, InfiMMError, NoSpaceError
 
 WORKER_LOSSES = 1  # per attempt: Ray itself runs a task again when its worker was killed (preempted, out of memory)
 MAX_LOST_LOADING = 3  # actors lost one after the other before any was ready: the model does not fit, or kills them
@@ -21,12 +21,14 @@ CPUS_PER_ACTOR = 0.5  # an actor that held a whole one would starve other tasks 
 
 @dataclass(frozen=True)
 class Failure:
-    """A call that failed. is_fatal: so would every other one (the model does not load); is_lost: with its worker."""
+    """A call that failed. fatal: the error that ends the pass, where every other call would fail too (the model does
+    not load, the storage is full); is_lost: with its worker.
+    """
 
     name: str
     problem: str
     trace: str
-    is_fatal: bool = False
+    fatal: type[InfiMMError] | None = None
     is_lost: bool = False
 
 
@@ -74,7 +76,8 @@ def attempt(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         return function(*arguments)
     except Exception as error:  # noqa: BLE001
         problem = str(error) if isinstance(error, InfiMMError) else f"{type(error).__name__}: {error}"
-        return Failure("", problem, traceback.format_exc())
+        fatal = NoSpaceError if isinstance(error, NoSpaceError) else None
+        return Failure("", problem, traceback.format_exc(), fatal=fatal)
 
 
 def _result(reference: Any) -> Any:
@@ -134,7 +137,8 @@ class _Holder:
 
     def call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         if isinstance(self._loaded, Failure):
-            return replace(self._loaded, is_fatal=True)
+            problem = f"the model does not load: {self._loaded.problem}"
+            return replace(self._loaded, problem=problem, fatal=ConfigError)
         return attempt(function, (self._loaded, *arguments))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from infimm_data.comparing import EditsRepeated
 from infimm_data.document import Document
+from infimm_data.list_files import digests_of
 from infimm_data.rules import EditsDocument
 from infimm_data.tables import (
     DOCUMENTS,
@@ -29,7 +30,7 @@ from pipelines.passes.stages import stages_on
 from pipelines.recipe import Step
 from pipelines.run import Run
 
-VERSION = 1  # raise when an edit changes what it leaves
+VERSION = 2  # raise when an edit changes what it leaves
 
 
 def edit(run: Run) -> None:
@@ -40,7 +41,7 @@ def edit(run: Run) -> None:
     repeated = _count_repeats(run, edits)
     todo = []
     for item in run.items:
-        settings = [(step.name, step.settings()) for step in edits]
+        settings = [(step.name, step.settings(), digests_of(step.filter)) for step in edits]
         print_ = fingerprint("edit", VERSION, settings, run.prints[item.index], *repeated.get(item.index, ()))
         run.prints[item.index] = print_
         if read_metadata(run.layout.documents(item.index))[0] != print_:
@@ -56,7 +57,7 @@ def _count_repeats(run: Run, edits: Sequence[Step]) -> dict[int, list[str]]:
     digests: dict[int, list[str]] = {}
     for number, step in enumerate(edits):
         if isinstance(step.filter, EditsRepeated):
-            settings = [(one.name, one.settings()) for one in edits[: number + 1]]
+            settings = [(one.name, one.settings(), digests_of(one.filter)) for one in edits[: number + 1]]
             print_ = fingerprint("repeats", VERSION, settings, [run.prints[item] for item in run.indices])
             paths = {item: repeats_path(run.layout, step.name, item) for item in run.indices}
             if any(read_metadata(path)[0] != print_ for path in paths.values()):

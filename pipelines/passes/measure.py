@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from infimm_data.comparing import ReadsIndex
 from infimm_data.document import Document, ImageNode, Measure, short_url
-from infimm_data.files import identity
 from infimm_data.rules import DUMP_PREFIX, GroupsDocuments, MeasuresDocument, MeasuresImageNode, measured_with
 from infimm_data.tables import fingerprint, measures_table, read_documents, read_metadata, write_table
 from pipelines.layout import Layout
@@ -30,15 +28,7 @@ def measure(run: Run) -> None:
 
 def measure_print(run: Run, item: WorkItem) -> str:
     """Return the fingerprint of the measures: those documents, and what each step measures them with."""
-    measuring = [
-        (
-            step.name,
-            measured_with(step.filter),
-            identity(step.filter.index) if isinstance(step.filter, ReadsIndex) else "",
-        )
-        for step in run.recipe.steps
-        if _measures_text(step)
-    ]
+    measuring = [(step.name, measured_with(step.filter)) for step in run.recipe.steps if _measures_text(step)]
     return fingerprint("measure", VERSION, run.prints[item.index], measuring)
 
 

@@ -57,11 +57,6 @@ def test_an_image_at_the_distance_is_found_and_one_beyond_is_not(tmp_path):
         assert [None if np.isnan(bits) else bits for bits in distance] == expected
 
 
-def test_no_index_at_all_holds_nothing():
-    assert load_index("").in_text(LONG) == {}
-    assert load_index("").in_images(np.zeros(2, dtype=np.uint64), ["x", None], 4)[1] == [None, None]
-
-
 def test_what_is_no_index_is_named_with_what_to_do(tmp_path):
     (tmp_path / "other").write_text("no parquet")
     for path in (tmp_path / "other", tmp_path / "absent"):
@@ -69,8 +64,6 @@ def test_what_is_no_index_is_named_with_what_to_do(tmp_path):
             ConfigError, match=rf"index {path}: no index of benchmarks is there; make one with 'infimm b"
         ):
             check_index(str(path))
-    with pytest.raises(ConfigError, match="the key 'index' is missing"):
-        check_index("")
 
 
 def test_the_same_sets_give_the_same_bytes(tmp_path):

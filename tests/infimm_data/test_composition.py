@@ -11,9 +11,7 @@ from infimm_data.composition import (
     punctuation,
     share_of,
     special_characters,
-    word_list,
 )
-from infimm_data.errors import ConfigError
 
 
 def test_words_are_bare_of_signs_at_their_ends_and_lower_case():
@@ -29,26 +27,10 @@ def test_special_characters_are_digits_signs_and_emoji_but_no_blanks(text, share
 
 @pytest.mark.parametrize(("text", "share"), [("", 0.0), ("one two three", 0.0), ("one, two.", 0.5), ("...", 1.0)])
 def test_punctuation_is_counted_among_words_and_marks(text, share):
-    assert punctuation(text) == share
+    assert punctuation(text, len(bare_words(text))) == share
 
 
 def test_the_share_of_a_list_is_of_all_words():
     assert share_of(["the", "ship", "of", "fools"], STOP_WORDS) == 0.5
     assert share_of([], STOP_WORDS) == 0.0
     assert share_of(["share", "subscribe", "ship"], SPAM_WORDS) == pytest.approx(2 / 3)
-
-
-def test_a_list_comes_from_a_file(tmp_path):
-    (tmp_path / "words.txt").write_bytes("\ufeffFoo\n\n bar \n".encode())
-    assert word_list(str(tmp_path / "words.txt")) == {"foo", "bar"}
-
-
-@pytest.mark.parametrize(
-    ("content", "message"), [(None, "no such file"), (b"\n", "holds no word"), (b"a\xff", "byte 1 is not UTF-8")]
-)
-def test_a_list_that_is_none_is_a_config_error(content, message, tmp_path):
-    path = tmp_path / "w.txt"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(ConfigError, match=message):
-        word_list(str(path))

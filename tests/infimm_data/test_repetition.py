@@ -7,7 +7,12 @@ from collections import Counter
 
 import pytest
 
-from infimm_data.repetition import duplicate_ngram_characters, top_ngram_characters
+from infimm_data.repetition import ngram_shares
+
+
+def shares(words: list[str], n: int) -> tuple[float, float]:
+    tops, duplicates = ngram_shares(words, tops=(n,), duplicates=(n,))
+    return tops[n], duplicates[n]
 
 
 def counted_top(words: list[str], n: int) -> float:
@@ -36,12 +41,19 @@ def test_both_shares_are_those_of_a_plain_count(seed, n):
     rng = random.Random(seed)
     vocabulary = ["a", "bb", "ccc", "dddd", "e" * rng.randint(1, 9)][: rng.randint(1, 5)]
     words = [rng.choice(vocabulary) for _ in range(rng.choice([0, 1, n - 1, n, n + 1, 60]))]
-    assert top_ngram_characters(words, n) == pytest.approx(counted_top(words, n), abs=1e-12)
-    assert duplicate_ngram_characters(words, n) == pytest.approx(counted_duplicates(words, n), abs=1e-12)
+    counted = counted_top(words, n), counted_duplicates(words, n)
+    assert shares(words, n) == pytest.approx(counted, abs=1e-12)
+
+
+def test_all_lengths_at_once_are_each_by_itself():
+    words = [random.Random(3).choice(["a", "bb", "ccc"]) for _ in range(200)]
+    tops, duplicates = ngram_shares(words, tops=range(2, 5), duplicates=range(5, 11))
+    assert tops == pytest.approx({n: counted_top(words, n) for n in range(2, 5)})
+    assert duplicates == pytest.approx({n: counted_duplicates(words, n) for n in range(5, 11)})
 
 
 def test_by_hand():
     words = ["red", "ship", "red", "ship", "x"]  # 15 characters; "red ship" twice: 14 of them, 7 in the second
-    assert top_ngram_characters(words, 2) == pytest.approx(14 / 15)
-    assert duplicate_ngram_characters(words, 2) == pytest.approx(7 / 15)
-    assert top_ngram_characters(["a", "b", "c"], 2) == 0.0
+    assert shares(words, 2) == pytest.approx((14 / 15, 7 / 15))
+    assert shares(["a", "b", "c"], 2) == (0.0, 0.0)
+    assert shares([], 2) == (0.0, 0.0)

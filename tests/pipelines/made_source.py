@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import resource
 import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ from filters.image_url import ImageUrl
 from filters.near_duplicate_text import NearDuplicateText
 from filters.text_length import TextLength
 from infimm_data.document import Document, ImageNode, Measure, Origin, TextNode, new_document
-from infimm_data.errors import SourceError
+from infimm_data.errors import NoSpaceError, SourceError
 from infimm_data.rules import AtLeast, Level, Rule
 from pipelines.build import build
 from pipelines.executor import Cluster
@@ -40,6 +41,7 @@ from pipelines.sources.contract import Skipped, WorkItem
 
 WEB = "pictures.example"
 PAUSE = "INFIMM_TEST_PAUSE_S"  # seconds of rest per document, so that a test can interrupt
+HUNGRY = "INFIMM_TEST_HUNGRY"  # a file: while it stands, the second item asks for more memory than its worker may have
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,8 @@ class MadeSource:
         except ValueError as error:
             raise SourceError(f"{item.name}: not JSON ({error})") from None
         for offset, page in enumerate(pages):
+            if item.index == 1 and Path(os.environ.get(HUNGRY, "/nowhere")).exists():
+                eat()
             time.sleep(float(os.environ.get(PAUSE, "0")))
             if not page["nodes"]:
                 yield Skipped(reason="no_content", offset=offset, url=page["url"])
@@ -75,6 +79,18 @@ class MadeSource:
             if url.endswith(".png"):
                 time.sleep(float(os.environ.get(PAUSE, "0")))
                 yield url, draw(url)
+
+
+def eat() -> None:
+    """Ask for more memory than this process may have from now on; the limit goes when it was refused."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(
+        resource.RLIMIT_AS, (int(Path("/proc/self/statm").read_text().split()[0]) * 4096 + 2**26, before[1])
+    )
+    try:
+        bytearray(2**30)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def draw(url: str) -> bytes:
@@ -187,7 +203,14 @@ def with_step(name: str, filter_) -> tuple[Step, ...]:
 
 def main(source: str, out: str, workers: int, port: int) -> None:
     with Cluster(workers=workers) as cluster:
-        build(Run(make_recipe(source), Layout(out), cluster, {WEB: ("127.0.0.1", port)}))
+        run = Run(make_recipe(source), Layout(out), cluster, {WEB: ("127.0.0.1", port)})
+        try:
+            build(run)
+        except NoSpaceError as error:
+            sys.exit(f"full: {error}")
+        failures = [failure for report in run.reports for failure in report.failures]
+        if failures:
+            sys.exit("\n".join(f"{failure.name}: {failure.problem}" for failure in failures))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from infimm_data.torchvision_ops import declare_torchvision_ops
+
 DISTANCE = 10
 CHUNK = 1_000  # rows of the search of each with each
 
@@ -124,6 +126,8 @@ PRELOADED = {"infimm": "infimm_data.images", "imagededup": "imagededup.methods",
 
 def run_one(kind: str, name: str, count: int) -> None:
     """Run a contender here, its imports not counted, and print seconds and pairs as JSON."""
+    if name == "imagededup":
+        declare_torchvision_ops()  # it imports torchvision, which may be built for another torch
     importlib.import_module(PRELOADED[name])
     given = make_images(count) if kind == "hash" else make_hashes(count)
     start = time.perf_counter()

@@ -21,6 +21,9 @@ from pipelines.passes.survivors import Graph
 from pipelines.passes.verdicts import StepCount, Verdicts, shown
 from pipelines.recipe import Step
 
+BY_RANK, EARLIER_DATASET = "rank ", "earlier dataset"
+"""The threshold of a copy: how the one that stays was chosen, or where it is; the value is that one's id."""
+
 FETCHED = "fetch"
 """The step of an image that could not be fetched; its reason is the fetch status."""
 
@@ -109,7 +112,13 @@ def _keep_best(facts: Facts, found: Decisions, step: Step, rule: FirstOfGroup, i
     if earlier is not None:
         rows, twins = found.graph.known_earlier(kept)
         line = StepCount(
-            step.name, "document", f"{rule.reason}_of_earlier", rule.measure, "against", int(kept.sum()), len(rows)
+            step.name,
+            "document",
+            f"{rule.reason}_of_earlier",
+            rule.measure,
+            EARLIER_DATASET,
+            int(kept.sum()),
+            len(rows),
         )
         found.count(line, _mask(rows, len(kept)), np.array(twins, dtype=object))
         kept = found.documents.kept
@@ -118,7 +127,7 @@ def _keep_best(facts: Facts, found: Decisions, step: Step, rule: FirstOfGroup, i
     rows, winners = found.graph.losers(kept, rank)
     ids = facts.documents.column("id") if "id" in facts.documents.column_names else None
     values = winners if ids is None else np.array(ids.take(pa.array(winners)).to_pylist(), dtype=object)
-    threshold = ", ".join([*facts.rank, "first"])
+    threshold = f"{BY_RANK}{', '.join([*facts.rank, 'first'])}"
     line = StepCount(step.name, "document", rule.reason, rule.measure, threshold, int(kept.sum()), len(rows))
     found.count(line, _mask(rows, len(kept)), values)
 

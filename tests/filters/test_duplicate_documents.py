@@ -11,6 +11,7 @@ from filters.exact_duplicate_image import ExactDuplicateImage
 from infimm_data.document import Document, ImageNode, Origin
 from infimm_data.errors import ConfigError
 from infimm_data.rules import LiveImages
+from infimm_data.urls import host
 from tests.filters.test_table import live_images
 
 
@@ -67,3 +68,8 @@ def test_files_are_counted_by_their_sha256() -> None:
     found = ExactDuplicateImage().compare(images)
     assert found["image_file_documents"].tolist() == [2, 1, 2, 2]
     assert found["image_file_repeat"].tolist() == [0, 0, 1, 0]
+
+
+def test_a_host_is_one_with_and_without_www_and_scheme() -> None:
+    assert [host(url) for url in ("http://WWW.A.example:80/x", "https://a.example")] == ["a.example"] * 2
+    assert host("data:image/png;base64,x") == host("") == ""

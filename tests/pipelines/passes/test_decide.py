@@ -162,7 +162,7 @@ def test_the_first_document_of_a_group_stays_and_documents_without_a_group_stay(
 def test_the_ledger_names_the_document_that_stayed_and_the_rank():
     found = decide(groups("g", None, "g"), [TWINS])
     assert found.documents.shown_values() == ["", "", "0"]
-    assert found.documents.threshold.tolist() == ["", "", "images_kept, first"]
+    assert found.documents.threshold.tolist() == ["", "", "rank images_kept, first"]
 
 
 def test_the_member_with_most_images_stays():

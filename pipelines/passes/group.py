@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from infimm_data.comparing import ComparesEmbeddings, CountsImageUrls
 from infimm_data.errors import ConfigError
+from infimm_data.files import absolute
 from infimm_data.rules import GroupsDocuments, GroupsImages, LiveImages, Mask, measured_with
 from infimm_data.tables import fingerprint, read_metadata, read_table, write_table, write_tables
 from pipelines.dedup.compare import compare, plan_for, remove_folder
@@ -63,8 +64,11 @@ def earlier_index(run: Run, step: Step) -> str | None:
     """
     if run.recipe.dedup.against is None:
         return None
-    path = Layout(run.recipe.dedup.against).groups(f"{step.name}.index")
+    against = absolute(run.recipe.dedup.against)  # workers have working folders of their own
+    path = Layout(against).groups(f"{step.name}.index")
     where = f"{run.recipe.path}: dedup.against: {run.recipe.dedup.against}"
+    if against == absolute(run.layout.out):
+        raise ConfigError(f"{where}: that is where this build goes; name an earlier one, or leave the key out")
     found = read_metadata(path)[1]
     if not found:
         raise ConfigError(

@@ -129,6 +129,9 @@ def test_an_earlier_dataset_without_an_index_or_with_other_settings_is_named(tmp
     run = make_run(tmp_path / "new", {"near": NearDuplicateText()}, against=str(tmp_path / "old"))
     with pytest.raises(ConfigError, match=r"dedup.against: .*old: no index of 'near' there; expected a folder"):
         dedup_texts(run)
+    own = make_run(tmp_path / "new", {"near": NearDuplicateText()}, against=str(tmp_path / "new"))
+    with pytest.raises(ConfigError, match="that is where this build goes; name an earlier one"):
+        dedup_texts(own)
     old = make_run(tmp_path / "old", {"near": NearDuplicateText(ngram=7)})
     write_signatures(old.layout, [b""], name="near")
     write_indices(old, *decided(old, [True]))

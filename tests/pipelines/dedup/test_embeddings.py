@@ -9,10 +9,12 @@ import pytest
 from filters.semantic_duplicate import SemanticDuplicate
 from infimm_data.errors import InfiMMError
 from infimm_data.files import read_bytes
-from infimm_data.tables import read_table, write_table
+from infimm_data.tables import measures_table, read_table, write_table
 from pipelines.dedup.embeddings import largest_before, nearest_centres, spherical_k_means, unit
+from pipelines.facts import FETCHED_COLUMNS, needs_pixels
 from pipelines.passes.decide import decide
 from pipelines.passes.embeddings import semantic_columns
+from pipelines.passes.score import score
 from tests.pipelines.here import Here, make_run
 from tests.pipelines.made_facts import make_facts
 
@@ -135,3 +137,19 @@ def test_a_step_that_stores_no_embedding_is_named(tmp_path):
     facts = make_facts({"id": ["d0"]}, {}, [0])
     with pytest.raises(InfiMMError, match=r"clip_score/00000.parquet: holds no embeddings; name a step under `of`"):
         semantic_columns(run, facts, run.recipe.steps[0], np.ones(1, dtype=bool))
+
+
+def test_the_score_pass_compares_embeddings_where_the_step_stands(tmp_path):
+    run = make_run(tmp_path, {STEP: SemanticDuplicate(clusters=1)})
+    write_embeddings(run, "clip_embedding", twins(), [40])
+    urls = [f"https://a.example/{n}.png" for n in range(40)]
+    keys = {"id": ["d0"] * 40, "node": list(range(40)), "url": urls}
+    write_table(run.layout.document_scores(0), measures_table({"id": ["d0"]}, [{}]), fingerprint="")
+    write_table(run.layout.image_scores(0), measures_table(keys, [{}] * 40), fingerprint="")
+    fetched = {name: pa.nulls(40) for name in FETCHED_COLUMNS} | {"url": urls, "status": ["ok"] * 39 + ["timeout"]}
+    write_table(run.layout.images(0), pa.table(fetched), fingerprint="")
+    facts = score(run)
+    found = np.array(facts.images.column("semantic_similarity").to_pylist(), dtype=float)
+    assert np.isnan(found[39])
+    assert int(decide(facts, run.recipe.steps).images.kept.sum()) == 30
+    assert needs_pixels(run.recipe.steps[0])

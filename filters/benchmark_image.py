@@ -25,6 +25,7 @@ class BenchmarkImage:
     """
 
     level: ClassVar[Level] = "image"
+    compares: ClassVar[tuple[str, ...]] = ("phash", "sha256")
     file_settings: ClassVar[tuple[str, ...]] = ("index",)
     index: str
     within: int = 10

@@ -22,6 +22,7 @@ class ExactDuplicateImage:
     """
 
     level: ClassVar[Level] = "image"
+    compares: ClassVar[tuple[str, ...]] = ("sha256",)
     max_documents: int | None = 10
     max_repeat: int | None = 0
 

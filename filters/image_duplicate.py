@@ -30,6 +30,7 @@ class ImageDuplicate:
     """
 
     level: ClassVar[Level] = "image"
+    compares: ClassVar[tuple[str, ...]] = ("phash",)
     distance: int = 6
     max_documents: int | None = 10
     max_repeat: int | None = 0

@@ -166,7 +166,12 @@ class LiveImages:
 
 @runtime_checkable
 class GroupsImages(Protocol):
-    """A filter that compares fetched images with each other, or with those of benchmarks."""
+    """A filter that compares fetched images with each other, or with those of benchmarks.
+
+    compares: what of an image it looks at, "phash" and "sha256"; only that is filled in.
+    """
+
+    compares: ClassVar[tuple[str, ...]]
 
     def compare(self, images: LiveImages) -> Mapping[str, npt.NDArray[Any]]:
         """Return one or more measures, a value for each image; the same names for any images."""

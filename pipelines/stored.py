@@ -45,9 +45,9 @@ def stored_facts(layout: Layout, recipe: Recipe) -> Facts:
     The groups of images are not among it, since they depend on which images are still wanted: `ImageGroups`.
     """
     measures = {rule.measure for step in recipe.steps for rule in step.filter.rules()} | {"status"}
-    compares_images = any(isinstance(step.filter, GroupsImages) for step in recipe.steps)
+    compared = {name for step in recipe.steps if isinstance(step.filter, GroupsImages) for name in step.filter.compares}
     items = stored_items(layout)
-    facts = load_facts(layout, items, recipe, measures | ({"phash", "sha256"} if compares_images else set()))
+    facts = load_facts(layout, items, recipe, measures | compared)
     facts = add_document_groups(facts, recipe.steps, layout, items)
     return add_stored_comparisons(facts, recipe.steps, layout, items)
 

@@ -197,19 +197,13 @@ def group_images(groups: GroupsImages, facts: Facts, live: Mask) -> dict[str, An
     """Return what a comparing step measures of every image row; null where the image is not live."""
     rows = np.flatnonzero(live)
     taken = pa.array(rows)
-    images = LiveImages(
-        phash=facts.images.column("phash").take(taken).to_numpy().astype(np.uint64),
-        sha256=_texts(facts.images, "sha256", taken),
-        document=facts.image_document[rows],
-    )
+    phash, sha256 = np.zeros(len(rows), dtype=np.uint64), np.full(len(rows), None, dtype=object)
+    if "phash" in groups.compares:
+        phash = facts.images.column("phash").take(taken).to_numpy().astype(np.uint64)
+    if "sha256" in groups.compares:
+        sha256 = np.array(facts.images.column("sha256").take(taken).to_pylist(), dtype=object)
+    images = LiveImages(phash=phash, sha256=sha256, document=facts.image_document[rows])
     return {name: _spread(values, rows, facts.num_images) for name, values in groups.compare(images).items()}
-
-
-def _texts(table: pa.Table, name: str, rows: pa.Array) -> npt.NDArray[np.object_]:
-    """Return some rows of a column of texts; None of each where it is not loaded."""
-    if name not in table.column_names:
-        return np.full(len(rows), None, dtype=object)
-    return np.array(table.column(name).take(rows).to_pylist(), dtype=object)
 
 
 def _spread(values: npt.NDArray[Any], rows: npt.NDArray[np.int64], size: int) -> npt.NDArray[Any]:

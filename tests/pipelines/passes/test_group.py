@@ -28,6 +28,8 @@ from tests.pipelines.made_facts import make_facts
 class Equal:
     """Groups what is equal."""
 
+    compares = ("phash",)
+
     def compare(self, images):
         first = {}
         groups = np.array([first.setdefault(value, n) for n, value in enumerate(images.phash)], dtype=np.int64)

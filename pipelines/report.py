@@ -64,7 +64,7 @@ def funnel(run: Run, facts: Facts, decisions: Decisions) -> dict[str, Any]:
     return {
         "dump": {"work_items": len(run.items), **dump},
         "fetched": _sum(read_metadata(run.layout.images(item))[1] for item in run.indices),
-        "benchmarks": _benchmarks(facts),
+        "benchmarks": benchmark_counts(facts),
         "steps": [asdict(line) for line in decisions.funnel],
         "documents": {"in": facts.num_documents, "kept": int(decisions.documents.kept.sum())},
         "images": {
@@ -76,7 +76,7 @@ def funnel(run: Run, facts: Facts, decisions: Decisions) -> dict[str, Any]:
     }
 
 
-def _benchmarks(facts: Facts) -> dict[str, dict[str, int]]:
+def benchmark_counts(facts: Facts) -> dict[str, dict[str, int]]:
     """Return how many documents and images of the set, kept or not, each benchmark was found in."""
     found: dict[str, dict[str, int]] = {}
     for level, table in (("documents", facts.documents), ("images", facts.images)):

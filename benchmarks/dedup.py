@@ -37,17 +37,23 @@ NAME = "near_duplicate_text"
 NEAR = NearDuplicateText()
 
 
-def write_signatures(layout: Layout, documents: int) -> list[int]:
-    """Write the signatures of so many documents; return the work items."""
-    items = list(range(-(-documents // PER_ITEM)))
+def work_items(documents: int) -> list[WorkItem]:
+    """Return the work items of so many documents."""
+    numbers = range(-(-documents // PER_ITEM))
+    return [WorkItem(index=number, name=f"item{number}", path="", size_bytes=0) for number in numbers]
+
+
+def write_signatures(layout: Layout, documents: int) -> None:
+    """Write the signatures of so many documents."""
+    items = work_items(documents)
     templates = np.random.default_rng(10**6).integers(0, 1 << 32, (10, NEAR.permutations), dtype=np.uint32)
-    for item in items:
-        rng = np.random.default_rng(item)
-        size = min(PER_ITEM, documents - item * PER_ITEM)
+    for number, item in enumerate(items):
+        rng = np.random.default_rng(number)
+        size = min(PER_ITEM, documents - number * PER_ITEM)
         rows = rng.integers(0, 1 << 32, (size, NEAR.permutations), dtype=np.uint32)
         copies = np.flatnonzero(rng.random(size) < 0.2)
         # The first documents of any earlier item can be made again without reading it.
-        origin = np.random.default_rng(int(rng.integers(0, item + 1))).integers(
+        origin = np.random.default_rng(int(rng.integers(0, number + 1))).integers(
             0, 1 << 32, (size, NEAR.permutations), dtype=np.uint32
         )
         rows[copies] = origin[rng.integers(0, size, len(copies))]
@@ -59,10 +65,9 @@ def write_signatures(layout: Layout, documents: int) -> list[int]:
         signatures = pa.FixedSizeBinaryArray.from_buffers(
             pa.binary(NEAR.signature_bytes), size, [None, pa.py_buffer(rows.astype("<u4").tobytes())]
         ).cast(pa.binary())
-        ids = [f"{item * PER_ITEM + row:032x}" for row in range(size)]
+        ids = [f"{number * PER_ITEM + row:032x}" for row in range(size)]
         table = pa.table({"id": ids, f"{NAME}_signature": signatures})
-        write_table(layout.document_scores(item), table, fingerprint="")
-    return items
+        write_table(layout.document_scores(item.key), table, fingerprint="")
 
 
 class Memory(threading.Thread):
@@ -122,16 +127,16 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as made, Cluster(workers=arguments.workers) as cluster:
         layout = Layout(arguments.folder or made)
-        items = list(range(-(-arguments.simulate // PER_ITEM)))
-        if not Path(layout.document_scores(items[-1])).exists():
+        items = work_items(arguments.simulate)
+        if not Path(layout.document_scores(items[-1].key)).exists():
             start = time.monotonic()
             write_signatures(layout, arguments.simulate)
             print(f"{arguments.simulate} signatures written in {time.monotonic() - start:.0f} s")
         Path(layout.groups(NAME)).unlink(missing_ok=True)
         recipe = Recipe("made", "", None, (Step(NAME, NEAR),), None, None, DedupSettings(memory=arguments.memory))
         run = Run(recipe, layout, cluster)
-        run.items = [WorkItem(index=item, name=f"item{item}", path="", size_bytes=0) for item in items]
-        run.prints = dict.fromkeys(items, "")
+        run.items = items
+        run.prints = dict.fromkeys(run.keys, "")
         _ = cluster.num_cpus  # starts Ray, which is not what is measured
         memory = Memory()
         memory.start()
@@ -145,15 +150,15 @@ def main() -> None:
     report(arguments, groups, seconds, memory)
 
 
-def check(layout: Layout, items: list[int], groups: list[str | None]) -> None:
+def check(layout: Layout, items: list[WorkItem], groups: list[str | None]) -> None:
     """Compare the groups with those found in memory; raises AssertionError where they differ."""
-    parts = parts_of(layout, items, f"{NAME}_signature")
+    parts = parts_of(layout, [item.key for item in items], f"{NAME}_signature")
     signatures = [
         row.tobytes() for part in parts for _, rows in batches(part, NEAR.signature_bytes, 1 << 14) for row in rows
     ]
     labels = group_signatures(NEAR, signatures)
     sizes = np.bincount(labels, minlength=len(labels))
-    first = [f"{at // PER_ITEM}/{at % PER_ITEM}" if sizes[at] > 1 else None for at in labels.tolist()]
+    first = [f"{items[at // PER_ITEM].key}/{at % PER_ITEM}" if sizes[at] > 1 else None for at in labels.tolist()]
     assert first == groups, "the groups differ from those found in memory"
     print("the groups are those found in memory")
 

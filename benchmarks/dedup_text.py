@@ -130,7 +130,7 @@ def infimm(path: str) -> list[int]:
         given = [(path, start, min(PIECE, total - start), to) for start, to in zip(starts, parts, strict=True)]
         list(pool.map(_sign, given))
         plan = plan_for(
-            NearDuplicateText(threshold=THRESHOLD), in_a_row([(0, part, "s") for part in parts]), 2 * 10**9, CPUS
+            NearDuplicateText(threshold=THRESHOLD), in_a_row([("made", part, "s") for part in parts]), 2 * 10**9, CPUS
         )
 
         def stage(name: str, function: Callable[..., Any], given: Sequence[tuple[Any, ...]]) -> list[Any]:

@@ -23,6 +23,8 @@ import pyarrow as pa
 from infimm_data.files import write_bytes
 from infimm_data.tables import write_table
 from pipelines.layout import Layout
+from pipelines.passes.decisions import write_decided_items
+from pipelines.sources.contract import WorkItem
 from pipelines.what_if import what_if
 
 PER_ITEM = 50_000
@@ -43,21 +45,22 @@ steps:
 def write_measures(layout: Layout, documents: int) -> None:
     """Write what the passes of a build store of so many documents."""
     write_bytes(layout.recipe, RECIPE.encode())
-    items = range(-(-documents // PER_ITEM))
+    items = [WorkItem(index=n, name=f"{n}", path="", size_bytes=0) for n in range(-(-documents // PER_ITEM))]
     groups = []
     for item in items:
-        rng = np.random.default_rng(item)
-        size = min(PER_ITEM, documents - item * PER_ITEM)
-        ids = [f"{item * PER_ITEM + row:032x}" for row in range(size)]
-        write_documents(layout, item, ids, rng)
-        write_images(layout, item, ids, rng)
+        rng = np.random.default_rng(item.index)
+        size = min(PER_ITEM, documents - item.index * PER_ITEM)
+        ids = [f"{item.index * PER_ITEM + row:032x}" for row in range(size)]
+        write_documents(layout, item.key, ids, rng)
+        write_images(layout, item.key, ids, rng)
         group = rng.integers(0, 5 * size, size)
         slugs = [f"{number:032x}" if number < size else None for number in group.tolist()]
-        groups.append(pa.table({"item": np.full(size, item), "id": ids, "near_duplicate_text_group": slugs}))
+        groups.append(pa.table({"item": [item.key] * size, "id": ids, "near_duplicate_text_group": slugs}))
+    write_decided_items(items, layout)
     write_table(layout.groups("near_duplicate_text"), pa.concat_tables(groups), fingerprint="")
 
 
-def write_documents(layout: Layout, item: int, ids: list[str], rng: np.random.Generator) -> None:
+def write_documents(layout: Layout, item: str, ids: list[str], rng: np.random.Generator) -> None:
     """Write the measures of the documents of one work item, and that they were decided on."""
     size = len(ids)
     table = pa.table(
@@ -73,7 +76,7 @@ def write_documents(layout: Layout, item: int, ids: list[str], rng: np.random.Ge
     write_table(layout.decisions("documents", item), table.select(["id"]), fingerprint="")
 
 
-def write_images(layout: Layout, item: int, ids: list[str], rng: np.random.Generator) -> None:
+def write_images(layout: Layout, item: str, ids: list[str], rng: np.random.Generator) -> None:
     """Write what was fetched and scored for the documents of one work item."""
     counts = rng.poisson(IMAGES_PER_DOCUMENT, len(ids))
     owners = np.repeat(np.array(ids), counts)

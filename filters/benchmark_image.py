@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from infimm_data.benchmarks import check_index, load_index
+from infimm_data.comparing import LiveImages
 from infimm_data.errors import ConfigError
 from infimm_data.hamming import BITS
-from infimm_data.rules import AtLeast, Level, LiveImages, Rule, check_bounds
+from infimm_data.rules import AtLeast, Level, Rule, check_bounds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,9 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from infimm_data.comparing import LiveImages
 from infimm_data.groups import group_counts
-from infimm_data.rules import Level, LiveImages, Rule, check_bounds, within
+from infimm_data.rules import Level, Rule, check_bounds, within
 
 
 @dataclass(frozen=True, kw_only=True)

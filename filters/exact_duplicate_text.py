@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from infimm_data.document import Document
-from infimm_data.links import digest
 from infimm_data.rules import FirstOfGroup, Level, Rule
-from infimm_data.text import normal_form
+from infimm_data.text import text_digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +18,7 @@ class ExactDuplicateText:
 
     def signature(self, document: Document) -> bytes:
         """Return the digest of the text's normal form, b"" without a word."""
-        text = normal_form(document.text)
-        return digest(text) if text else b""
+        return bytes.fromhex(text_digest(document.text) or "")
 
     def rules(self) -> tuple[Rule, ...]:
         """Return the one rule: the best of each group stays."""

@@ -11,9 +11,11 @@ from filters.c4_page import C4Page
 from filters.clip_assignment import ClipAssignment
 from filters.clip_score import ClipScore
 from filters.duplicate_image_set import DuplicateImageSet
+from filters.duplicate_pair import DuplicatePair
 from filters.duplicate_url import DuplicateUrl
 from filters.exact_duplicate_image import ExactDuplicateImage
 from filters.exact_duplicate_text import ExactDuplicateText
+from filters.frequent_text import FrequentText
 from filters.gopher_quality import GopherQuality
 from filters.image_bytes import ImageBytes
 from filters.image_count import ImageCount
@@ -63,6 +65,8 @@ FILTERS: dict[str, type[Any]] = {
     "near_duplicate_text": NearDuplicateText,
     "duplicate_image_set": DuplicateImageSet,
     "benchmark_text": BenchmarkText,
+    "frequent_text": FrequentText,
+    "duplicate_pair": DuplicatePair,
     # images, before and after they are fetched
     "image_url": ImageUrl,
     "image_url_frequency": ImageUrlFrequency,

@@ -6,13 +6,51 @@ They are asked besides what `infimm_data.rules` lists; the passes of `pipelines.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from infimm_data.document import Document
-from infimm_data.rules import Mask
+
+
+@runtime_checkable
+class GroupsDocuments(Protocol):
+    """A filter that compares documents with each other: those with equal signatures are one group."""
+
+    def signature(self, document: Document) -> bytes:
+        """Return what is compared, stored once per document; b"" for a document that has no twin by rule.
+
+        Digests of 16 bytes (`infimm_data.links.digest`), but for a filter that is `GroupsNearCopies` as well.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class LiveImages:
+    """The images that are still wanted at a step, in dump order, one row each.
+
+    phash: 64-bit perceptual hashes; sha256: hex digests of the files; document: a number of the document of each.
+    """
+
+    phash: npt.NDArray[np.uint64]
+    sha256: npt.NDArray[np.object_]
+    document: npt.NDArray[np.int64]
+
+
+@runtime_checkable
+class GroupsImages(Protocol):
+    """A filter that compares fetched images with each other, or with those of benchmarks.
+
+    compares: what of an image it looks at, "phash" and "sha256"; only that is filled in.
+    """
+
+    compares: ClassVar[tuple[str, ...]]
+
+    def compare(self, images: LiveImages) -> Mapping[str, npt.NDArray[Any]]:
+        """Return one or more measures, a value for each image; the same names for any images."""
+        ...
 
 
 @runtime_checkable
@@ -49,7 +87,7 @@ class GroupsNearCopies(Protocol):
         """Return [documents, keys]: documents are compared where they share a key; signatures: [documents, bytes]."""
         ...
 
-    def alike(self, left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]) -> Mask:
+    def alike(self, left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
         """Return which pairs of different signatures that share a key join; left, right: [pairs, bytes]."""
         ...
 

@@ -122,12 +122,20 @@ def _first_problem(error: ValidationError, model: type[BaseModel] | None) -> str
 
 
 def _known_keys(model: type[BaseModel], path: Iterable[str]) -> list[str]:
-    """Return the keys that the section at `path` takes; [] when the path leads through a list or a table."""
+    """Return the keys that the section at `path` takes; [] when the path leads nowhere.
+
+    In a table or a list of sections the key after its own is a name, or a number.
+    """
     here: Any = model
+    is_name_next = False
     for key in path:
+        if is_name_next:
+            is_name_next = False
+            continue
         field = here.model_fields.get(key) if isinstance(here, type) and issubclass(here, BaseModel) else None
         here = field.annotation if field else None
         options = [a for a in getattr(here, "__args__", ()) if isinstance(a, type) and issubclass(a, BaseModel)]
+        is_name_next = getattr(here, "__origin__", None) in (dict, list, tuple)
         here = options[0] if options else here
     if isinstance(here, type) and issubclass(here, BaseModel):
         return list(here.model_fields)

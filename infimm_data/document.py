@@ -27,6 +27,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from pydantic_core import from_json as from_json_bytes
+
 SCHEMA_VERSION = 1  # of the JSON in a shard and of the Parquet tables; raise it when a field changes meaning
 
 Role = Literal["system", "user", "assistant"]
@@ -198,7 +200,7 @@ def from_json(data: bytes) -> Document:
     Raises ValueError (json's or ours) or KeyError when it is not what `to_json` writes, or when its schema is
     newer than this version of InfiMM reads.
     """
-    read = json.loads(data)
+    read = from_json_bytes(data)  # a third of the time of json.loads, which was half of reading a sample
     if not isinstance(read, dict) or not isinstance(read["schema"], int):
         raise ValueError("not the JSON of a document: expected an object whose `schema` is a number")
     if read["schema"] > SCHEMA_VERSION:

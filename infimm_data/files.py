@@ -89,6 +89,13 @@ def exists(path: str) -> bool:
     return bool(fs.exists(inside))
 
 
+def file_names(folder: str) -> list[str]:
+    """Return the names of what lies in a folder, sorted; none where there is no such folder."""
+    fs, inside = file_system(folder)
+    fs.invalidate_cache()
+    return sorted(found.rpartition("/")[2] for found in fs.ls(inside, detail=False)) if fs.isdir(inside) else []
+
+
 def read_bytes(path: str) -> bytes:
     """Return the whole file; raises FileNotFoundError when it is not there."""
     fs, inside = file_system(path)

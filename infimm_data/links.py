@@ -13,9 +13,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from infimm_data.comparing import GroupsNearCopies
+from infimm_data.comparing import GroupsDocuments, GroupsNearCopies
 from infimm_data.groups import Positions, smallest_of_group
-from infimm_data.rules import GroupsDocuments
 
 RECORD = np.dtype([("key", "<u8"), ("check", "<u8"), ("position", "<i8")])
 """A document in a bucket. check: a hash of the whole signature, its lowest bit set in the first bucket alone."""

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from infimm_data.comparing import ComparesEmbeddings, CountsImageUrls, GroupsDocuments, GroupsImages
 from infimm_data.document import Document, ImageNode, Measure
 from infimm_data.errors import ConfigError
 from infimm_data.list_files import digests_of
@@ -80,6 +81,53 @@ class OneOf:
 
 
 @dataclass(frozen=True, slots=True)
+class BestFraction:
+    """Keeps the best `bound` (0 to 1) of all rows of the set that were measured, whatever else drops them.
+
+    As DataComp cuts its pool (`get_threshold` in its baselines/utils.py): a row passes that measures no less than the
+    one at place floor(bound * rows), counted from 0, of the descending order; equals pass together. `or_unknown` as in
+    `AtLeast`.
+    """
+
+    measure: str
+    bound: float
+    reason: str
+    or_unknown: bool = False
+
+    def passes(self, values: npt.NDArray[Any]) -> Mask:
+        """Return True where the value passes; values: one number for every row of the set, NaN where not measured."""
+        numbers = np.asarray(values, dtype=np.float64)
+        passing = numbers >= self.cut(numbers)  # NaN compares False
+        return passing | np.isnan(numbers) if self.or_unknown else passing
+
+    def cut(self, values: npt.NDArray[Any]) -> float:
+        """Return the smallest value that passes; NaN where nothing was measured."""
+        numbers = np.asarray(values, dtype=np.float64)
+        measured = numbers[~np.isnan(numbers)]
+        if not len(measured):
+            return math.nan
+        place = len(measured) - 1 - min(int(self.bound * len(measured)), len(measured) - 1)
+        return float(np.partition(measured, place)[place])
+
+
+@dataclass(frozen=True, slots=True)
+class GroupAtMost:
+    """Keeps the documents of groups that have at most `bound` members in the whole set, whatever else drops them.
+
+    `measure` names a column of group slugs; None is a document that has no twin, and stays.
+    """
+
+    measure: str
+    bound: float
+    reason: str
+
+    def passes(self, values: npt.NDArray[Any]) -> Mask:
+        """Return True where the value passes; values: the size of each document's group, 1 where it is alone."""
+        passing: Mask = np.asarray(values) <= self.bound
+        return passing
+
+
+@dataclass(frozen=True, slots=True)
 class FirstOfGroup:
     """Keeps one document of each group: the first by the recipe's `dedup.rank`, then in dump order.
 
@@ -93,7 +141,7 @@ class FirstOfGroup:
     bound: None = None
 
 
-Rule = AtLeast | AtMost | OneOf | FirstOfGroup
+Rule = AtLeast | AtMost | OneOf | BestFraction | GroupAtMost | FirstOfGroup
 
 
 class Filter(Protocol):
@@ -137,44 +185,6 @@ class MeasuresImageNode(Protocol):
 
     def measure_node(self, node: ImageNode) -> Mapping[str, Measure]:
         """Return the same keys for every image node."""
-        ...
-
-
-@runtime_checkable
-class GroupsDocuments(Protocol):
-    """A filter that compares documents with each other: those with equal signatures are one group."""
-
-    def signature(self, document: Document) -> bytes:
-        """Return what is compared, stored once per document; b"" for a document that has no twin by rule.
-
-        Digests of 16 bytes (`infimm_data.links.digest`), but for a filter that is `GroupsNearCopies` as well.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class LiveImages:
-    """The images that are still wanted at a step, in dump order, one row each.
-
-    phash: 64-bit perceptual hashes; sha256: hex digests of the files; document: a number of the document of each.
-    """
-
-    phash: npt.NDArray[np.uint64]
-    sha256: npt.NDArray[np.object_]
-    document: npt.NDArray[np.int64]
-
-
-@runtime_checkable
-class GroupsImages(Protocol):
-    """A filter that compares fetched images with each other, or with those of benchmarks.
-
-    compares: what of an image it looks at, "phash" and "sha256"; only that is filled in.
-    """
-
-    compares: ClassVar[tuple[str, ...]]
-
-    def compare(self, images: LiveImages) -> Mapping[str, npt.NDArray[Any]]:
-        """Return one or more measures, a value for each image; the same names for any images."""
         ...
 
 
@@ -222,6 +232,12 @@ class AssignsImages(Protocol):
         ...
 
 
+_MEASURING = (
+    EditsDocument, MeasuresDocument, MeasuresImageNode, ScoresPairs,
+    GroupsDocuments, GroupsImages, CountsImageUrls, ComparesEmbeddings,
+)  # fmt: skip
+
+
 def within(
     measure: str,
     low: float | None,
@@ -254,8 +270,12 @@ def measured_with(settings: Any) -> dict[str, Any]:
 
     Bounds are named `min_*`, `max_*` or `keep*` (STYLE: bounds are inclusive), where images are put `order`;
     everything else (a model, an n-gram length) shapes the measured value, so a change there measures again. The files
-    that settings name stand there with their digests: another content measures again, too.
+    that settings name stand there with their digests: another content measures again, too. A filter that measures
+    nothing has no such settings.
     """
+    measuring: Any = settings
+    if not isinstance(settings, _MEASURING):
+        return {}
     bounds = ("min_", "max_", "keep", "order")
-    shaping = {f.name: getattr(settings, f.name) for f in fields(settings) if not f.name.startswith(bounds)}
+    shaping = {f.name: getattr(measuring, f.name) for f in fields(measuring) if not f.name.startswith(bounds)}
     return shaping | digests_of(settings)

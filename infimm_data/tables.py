@@ -2,10 +2,10 @@
 
 | file of a work item | one row per | columns |
 |---|---|---|
-| documents/00000.parquet | document | id, dump, offset, url, date, licence, nodes (list of struct), measures, record |
-| scores/documents/00000.parquet | document | id, one column per measure |
-| scores/images/00000.parquet | image node | id, node (position in `nodes`), url*, one column per measure |
-| images/00000.parquet | fetched URL | url*, status, where its bytes lie in images/00000.tar, size, sha256, phash |
+| documents/KEY.parquet | document | id, dump, offset, url, date, licence, nodes (list of struct), measures, record |
+| scores/documents/KEY.parquet | document | id, one column per measure |
+| scores/images/KEY.parquet | image node | id, node (position in `nodes`), url*, one column per measure |
+| images/KEY.parquet | fetched URL | url*, status, where its bytes lie in images/KEY.tar, size, sha256, phash |
 
 * `short_url`: a `data:` URI, which is a whole image, is named by a digest.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import itertools
 import re
 import unicodedata
@@ -72,6 +73,12 @@ def sentence_spans(text: str) -> Iterator[tuple[int, int]]:
 def normal_form(text: str) -> str:
     """Return `text` lower-case, NFKC, its words joined by one space: equal for copies that differ in layout."""
     return " ".join(words(unicodedata.normalize("NFKC", text).lower()))
+
+
+def text_digest(text: str) -> str | None:
+    """Return 32 hex digits (128 bits of BLAKE2b) of the normal form of a text, None where it has no word."""
+    normal = normal_form(text)
+    return hashlib.blake2b(normal.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest() if normal else None
 
 
 def letters(text: str) -> str:

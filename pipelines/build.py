@@ -12,7 +12,7 @@ import yaml
 from infimm_data.errors import ConfigError, InfiMMError
 from infimm_data.files import absolute, alone_in, remove_leftovers, write_bytes
 from pipelines.facts import Facts
-from pipelines.layout import Layout
+from pipelines.layout import Layout, refuse_numbered
 from pipelines.passes.crawl import crawl
 from pipelines.passes.decide import Decisions, decide
 from pipelines.passes.decisions import write_decisions
@@ -49,12 +49,13 @@ _STORING: dict[Pass, Callable[[Run], None]] = {
 def build(run: Run, until: Pass = "pack") -> None:
     """Run the passes up to and including `until`; from `decide` on, also write the funnel.
 
-    report/passes.json (times, and every failure with its trace) is written however it ends. Raises ConfigError
-    when `run.layout.out` cannot be written, InfiMMError when no work item survives a pass. A failed item is named
-    in `run.reports`.
+    report/passes.json (times, and every failure with its trace) is written however it ends. A failed item is named
+    in `run.reports`. Raises ConfigError when `run.layout.out` cannot be written or is of a version that numbered its
+    work items, InfiMMError when no work item survives a pass.
     """
     run.layout = Layout(absolute(run.layout.out))  # workers have working folders of their own
     run.items = run.recipe.source.work_items()
+    refuse_numbered(run.layout)
     with _alone_in(run.layout.out):
         prepare(run)
         try:
@@ -88,7 +89,7 @@ def _run_passes(run: Run, wanted: Sequence[Pass]) -> None:
             facts = score(run)
         elif name == "decide" and facts is not None:
             decisions = decide(facts, run.recipe.steps)
-            write_decisions(facts, decisions, run.indices, run.layout)
+            write_decisions(facts, decisions, run.items, run.layout)
             write_indices(run, facts, decisions)
             warn_of_greedy_steps(decisions)
             warn_of_nothing(decisions)

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from pipelines.html_blocks import Page
-from pipelines.html_features import Floats, Lexicon, features
+from pipelines.html_features import Floats, features
 from pipelines.html_head import Head
 from pipelines.html_image_features import image_features
+from pipelines.html_words import Lexicon
 
+CHUNK = 512  # rows answered at once: their answers stay in the cache of a core
 WEIGHTS = Path(__file__).parent / "weights" / "content.safetensors"
 
 
@@ -35,17 +37,24 @@ class Trees:
 
     def probabilities(self, rows: Floats) -> Floats:
         """Return [rows]: the logistic of the sum over all trees; rows: [rows, features]."""
+        found = [self._sums(rows[at : at + CHUNK].T) for at in range(0, len(rows), CHUNK)]
+        total = np.concatenate(found or [np.zeros(0, np.float32)]) + self.bias
+        return np.asarray(1 / (1 + np.exp(-total)), np.float32)
+
+    def _sums(self, columns: Floats) -> Floats:
+        """Return [rows]: the sum of the leaves that each row falls into; columns: [features, rows]."""
         trees, leaves = self.leaves.shape
         depth = leaves.bit_length() - 1
-        answers = rows[:, self.features] > self.thresholds
-        index = answers.reshape(len(rows), trees, depth) @ (1 << np.arange(depth))
-        total = self.leaves[np.arange(trees), index].sum(axis=1) + self.bias
-        return np.asarray(1 / (1 + np.exp(-total)), np.float32)
+        answers = columns[self.features] > self.thresholds[:, None]
+        index = np.repeat(np.arange(trees)[:, None] * leaves, columns.shape[1], axis=1)
+        for bit, answer in enumerate(answers.reshape(trees, depth, -1).swapaxes(0, 1)):
+            index += answer.astype(np.int64) << bit
+        return np.asarray(self.leaves.ravel()[index].sum(axis=0))
 
 
 @dataclass(frozen=True, slots=True)
 class ContentModel:
-    """lexicon: weight of each known word; text, image: the trees for blocks with text and for images."""
+    """lexicon: weights of the known words; text, image: the trees for blocks with text and for images."""
 
     lexicon: Lexicon
     text: Trees
@@ -66,7 +75,7 @@ def load_model() -> ContentModel:
     """Return the shipped model, loaded once per process."""
     card = json.loads(WEIGHTS.with_suffix(".json").read_text(encoding="utf-8"))
     tensors = load_file(WEIGHTS)
-    return ContentModel(card["lexicon"], _trees(tensors, "text"), _trees(tensors, "image"))
+    return ContentModel(Lexicon(card["lexicon"]), _trees(tensors, "text"), _trees(tensors, "image"))
 
 
 def _trees(tensors: Mapping[str, NDArray[np.float32]], name: str) -> Trees:

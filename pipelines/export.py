@@ -44,6 +44,6 @@ def export_rows(layout: Layout, path: str) -> Exported:
 
 def kept_documents(layout: Layout) -> Iterator[Document]:
     """Yield the documents that the steps keep, with all their nodes; raises ConfigError as `export_rows`."""
-    for item in stored_items(layout):
+    for item in (one.key for one in stored_items(layout)):
         kept = read_table(layout.decisions("documents", item), columns=["kept"]).column("kept").to_pylist()
         yield from read_documents(layout.documents(item), [row for row, is_kept in enumerate(kept) if is_kept])

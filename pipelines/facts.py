@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from infimm_data.comparing import ComparesEmbeddings
+from infimm_data.comparing import ComparesEmbeddings, GroupsImages
 from infimm_data.errors import ConfigError, did_you_mean
 from infimm_data.files import exists, file_system, read_bytes
-from infimm_data.rules import AssignsImages, GroupsImages, ScoresPairs
+from infimm_data.rules import AssignsImages, Mask, ScoresPairs
 from infimm_data.tables import read_table
 from pipelines.layout import Layout
 from pipelines.recipe import Recipe, Step
@@ -50,12 +51,14 @@ PURGED = "purged"
 class Facts:
     """Measures of all documents and images of a build.
 
-    documents, images: tables in dump order; document_item, image_item: the work item of each row;
-    document_row: its row in the item's documents file; image_document: the row in `documents` of each image.
+    items: keys of the work items in dump order; documents, images: tables in the same order; document_item,
+    image_item: the work item of each row, by its position in `items`; document_row: its row in the item's documents
+    file; image_document: the row in `documents` of each image.
     rank: which of several copies stays, as the recipe's `dedup.rank` names measures; dates: of each document, in
     their order, NaN where unknown; loaded where the rank asks.
     """
 
+    items: Sequence[str]
     documents: pa.Table
     images: pa.Table
     document_item: npt.NDArray[np.int64]
@@ -85,6 +88,17 @@ class Facts:
     def image_column(self, measure: str, *, is_optional: bool = False) -> npt.NDArray[Any]:
         """Return one measure of all images, as `document_column` does."""
         return _column(self.images, measure, is_optional)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {item: place for place, item in enumerate(self.items)}
+
+    def images_of(self, item: str, live: Mask) -> npt.NDArray[np.int64]:
+        """Return the image rows of a work item (by its key) that are live, ascending; its rows lie together."""
+        place = self._places[item]
+        start, stop = (int(at) for at in np.searchsorted(self.image_item, [place, place + 1]))
+        rows: npt.NDArray[np.int64] = start + np.flatnonzero(live[start:stop])
+        return rows
 
     def document_groups(self, measure: str) -> npt.NDArray[np.int64]:
         """Return the group of each document as a number, -1 where it has none; equal numbers, equal groups."""
@@ -156,7 +170,7 @@ def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
     return pc.dictionary_encode(pc.cast(column, pa.string())).unify_dictionaries().combine_chunks()
 
 
-def load_facts(layout: Layout, items: Sequence[int], recipe: Recipe, measures: Collection[str] | None = None) -> Facts:
+def load_facts(layout: Layout, items: Sequence[str], recipe: Recipe, measures: Collection[str] | None = None) -> Facts:
     """Return the facts of the given work items, with all that was stored about them so far.
 
     measures: only these columns, for decisions that are not written down; None: all of them, with the keys.
@@ -165,7 +179,7 @@ def load_facts(layout: Layout, items: Sequence[int], recipe: Recipe, measures: C
     item_of, image_item, image_document, dates = [], [], [], []
     is_dated = DATE in {name.removeprefix("-") for name in recipe.dedup.rank}
     purged = purged_urls(layout)
-    for item in items:
+    for place, item in enumerate(items):
         table = read_measures(layout.document_scores(item), measures, keys=("id",))
         found = _images_of(layout, item, recipe, measures)
         if purged is not None:
@@ -177,13 +191,14 @@ def load_facts(layout: Layout, items: Sequence[int], recipe: Recipe, measures: C
         documents.append(table if measures is None else table.drop_columns(["id"]))
         images.append(found if measures is None else found.drop_columns(["id", "node", "url"]))
         rows.append(np.arange(table.num_rows))
-        item_of.append(np.full(table.num_rows, item))
-        image_item.append(np.full(found.num_rows, item))
+        item_of.append(np.full(table.num_rows, place))
+        image_item.append(np.full(found.num_rows, place))
         image_document.append(position.to_numpy().astype(np.int64) + offsets)
         offsets += table.num_rows
         if is_dated:
             dates.append(read_table(layout.documents(item), columns=["date"]).column("date"))
     facts = Facts(
+        items=tuple(items),
         documents=pa.concat_tables(documents, promote_options="permissive"),
         images=pa.concat_tables(images, promote_options="permissive"),
         document_item=np.concatenate(item_of).astype(np.int64),
@@ -242,7 +257,7 @@ def _is_compared_only(type_: pa.DataType) -> bool:
     return bool(pa.types.is_binary(type_) or pa.types.is_fixed_size_list(type_))
 
 
-def _images_of(layout: Layout, item: int, recipe: Recipe, measures: Collection[str] | None) -> pa.Table:
+def _images_of(layout: Layout, item: str, recipe: Recipe, measures: Collection[str] | None) -> pa.Table:
     """Return the image rows of a work item with what the fetch and score passes stored about them."""
     table = read_measures(layout.image_scores(item), measures, keys=("id", "node", "url"))
     if exists(layout.images(item)):

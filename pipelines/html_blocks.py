@@ -7,6 +7,8 @@ whole regions of the page can be judged without the HTML.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,10 +22,9 @@ from pipelines.html_vocabulary import BlockKind
 
 @dataclass(slots=True)
 class Block:
-    """A unit of reading. link_chars: how many characters of `text` stand in links, of an image 1 in a
-    link and else 0; image: for kind "image";
-    tag, names: of the element it fills, with class and id; is_placed: a caption that
-    stands after its image.
+    """A unit of reading. link_chars: how many characters of `text` stand in links; of an image 1 in a link, -1 in one
+    to a picture, else 0; image: for kind "image"; tag, names: of the element it fills, with class and id; is_placed:
+    a caption that stands after its image.
     """
 
     kind: BlockKind
@@ -47,24 +48,58 @@ class Container:
     is_hidden: bool = False
 
 
-@dataclass(slots=True)
+@dataclass
 class Page:
-    """What a walk finds: blocks in reading order, the containers they stand in (a parent before its children)."""
+    """What a walk finds: blocks in reading order, the containers they stand in, those inside one right after it."""
 
     blocks: list[Block] = field(default_factory=list)
     containers: list[Container] = field(default_factory=lambda: [Container(parent=-1, tag="html")])
 
+    @functools.cached_property
+    def regions(self) -> Regions:
+        """The containers as arrays, once the walk is over."""
+        return Regions(self)
 
-def region_sums(page: Page, values: NDArray[Any]) -> NDArray[np.float64]:
-    """Return [containers, values]: the sums over all blocks inside each container; values: [blocks, values]."""
-    own = np.zeros((len(page.containers), values.shape[1]))
-    np.add.at(own, [block.container for block in page.blocks], values)
-    sums = own.tolist()
-    for at in range(len(sums) - 1, 0, -1):  # a parent stands before its children
-        above = sums[page.containers[at].parent]
-        for column, value in enumerate(sums[at]):
-            above[column] += value
-    return np.asarray(sums)
+
+class Regions:
+    """The containers of a page as arrays: `at` [blocks] container of each block, `parent` [containers], root's 0."""
+
+    def __init__(self, page: Page) -> None:
+        """page: as a walk leaves it."""
+        parents = [container.parent for container in page.containers]
+        ends = list(range(1, len(parents) + 1))
+        for at in range(len(parents) - 1, 0, -1):
+            ends[parents[at]] = max(ends[parents[at]], ends[at])
+        self.at = np.fromiter((block.container for block in page.blocks), np.int64, len(page.blocks))
+        self.parent = np.maximum(parents, 0)
+        self._ends = np.asarray(ends)
+
+    def sums(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Return [values, containers]: the sums over all blocks inside each container; values: [values, blocks]."""
+        count = len(self.parent)
+        totals = np.zeros((len(values), count + 1))
+        for row, of_blocks in zip(totals, values, strict=True):
+            np.cumsum(np.bincount(self.at, of_blocks, count), out=row[1:])
+        return np.asarray(totals[:, self._ends] - totals[:, :-1])
+
+    def upwards(self, values: NDArray[Any], count: int) -> list[NDArray[Any]]:
+        """Return [blocks] arrays: the values of the `count` containers around each block, nearest first.
+
+        values: [values, containers].
+        """
+        found: list[NDArray[Any]] = []
+        at = self.at
+        for _ in range(count):
+            found += list(values[:, at])
+            at = self.parent[at]
+        return found
+
+    def inside(self, roots: Sequence[int]) -> NDArray[np.bool_]:
+        """Return [blocks]: whether a block stands inside any of the containers `roots`."""
+        depth = np.zeros(len(self.parent) + 1, np.int64)
+        np.add.at(depth, roots, 1)
+        np.add.at(depth, self._ends[roots], -1)
+        return np.asarray(np.cumsum(depth)[self.at] > 0)
 
 
 def place_captions(blocks: list[Block], start: int) -> None:
@@ -77,12 +112,12 @@ def place_captions(blocks: list[Block], start: int) -> None:
     if not captions or not any(block.image for block in figure):
         return
     text = clean(" ".join(block.text for block in captions))
+    rest = [block for block in figure if block.kind != "caption" or block.is_placed]
     for block in captions:
         block.is_placed = True
     for block in figure:
         if block.image is not None and not block.image.caption:
             block.image = replace(block.image, caption=text)
-    rest = [block for block in figure if block not in captions]
     after = 1 + max(at for at, block in enumerate(rest) if block.image is not None)
     while after < len(rest) and rest[after].kind == "caption":
         after += 1

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.content_model import load_model
-from pipelines.html_blocks import Block, Page, region_sums
+from pipelines.html_blocks import Block, Page
 from pipelines.html_features import Floats
 from pipelines.html_head import Head
 
-MIN_IMAGE_PROBABILITY = 0.2  # of an image: a wrong one meets further filters, a missed one is lost
+MIN_IMAGE_PROBABILITY = 0.3  # of an image: a wrong one meets further filters, a missed one is lost
 SHORT_PAGE = 250  # characters of text: below, a page is a fragment, unlike those that the model has learned from
 MIN_IN_SHORT_PAGE = 0.15  # probability of a text or an image of such a page
 UNSURE = 0.5  # a page whose best text is less likely than this is unlike any that the model knows
@@ -77,7 +77,8 @@ def best_choice(probabilities: Floats, sizes: NDArray[np.float64]) -> Mask:
 def _readable(page: Page, sizes: NDArray[np.float64]) -> Mask:
     """Return [blocks]: the texts, without those for readers without scripts, unless there are no others."""
     is_text = sizes > 0
-    shown = is_text & ~_below(page, [container.tag == "noscript" for container in page.containers])
+    noscripts = [at for at, container in enumerate(page.containers) if container.tag == "noscript"]
+    shown = is_text & ~page.regions.inside(noscripts) if noscripts else is_text
     return shown if shown.any() else is_text
 
 
@@ -87,15 +88,7 @@ def _keep_to_main(page: Page, kept: Mask, sizes: NDArray[np.float64]) -> None:
         roots = [at for at, c in enumerate(page.containers) if c.tag == tag or c.role == tag]
         if not roots:
             continue
-        held = region_sums(page, (kept * sizes)[:, None])[:, 0]
+        held = page.regions.sums((kept * sizes)[None])[0]
         largest = max(roots, key=lambda at: float(held[at]))
         if held[largest] >= least * held[0]:
-            kept &= _below(page, [at == largest for at in range(len(page.containers))])
-
-
-def _below(page: Page, roots: list[bool]) -> Mask:
-    """Return [blocks]: whether the block stands inside any of the containers `roots`."""
-    inside = list(roots)
-    for at in range(1, len(inside)):
-        inside[at] = inside[at] or inside[page.containers[at].parent]
-    return np.array([inside[block.container] for block in page.blocks])
+            kept &= page.regions.inside([largest])

@@ -1,27 +1,34 @@
 """Features of the blocks of a page, for the content model: what a block says, where it stands, and among what.
 
 Everything is relative to the page or a count on a log scale, so that long and short pages look alike. Words of class
-and id names, of short texts and of the headings above enter as weights of a lexicon (`pipelines.content_model`).
+and id names, of short texts and of the headings above enter as weights of a lexicon (`pipelines.html_words`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, pairwise
 from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.html_blocks import Block, Page, region_sums
+from pipelines.html_blocks import Block, Page
+from pipelines.html_characters import count_characters
 from pipelines.html_head import Head
-from pipelines.html_vocabulary import BOILERPLATE_NAME, BOILERPLATE_ROLES, COMMENTS_NAME, CONTENT_NAME
-from pipelines.html_words import FIRST_CHARS, WORD, image_words, name_words
+from pipelines.html_vocabulary import (
+    BOILERPLATE_NAMES,
+    BOILERPLATE_ROLES,
+    COMMENTS_NAMES,
+    CONTENT_NAMES,
+    NEGATIONS,
+)
+from pipelines.html_words import FIRST_CHARS, WORD, Lexicon, Weights, words_of
 
 Floats = NDArray[np.float32]
-Lexicon = Mapping[str, float]
+Columns = Iterable[NDArray[np.generic]]
 
 KINDS = ("paragraph", "heading", "item", "row", "quote", "code", "caption", "image")
 _TAGS = (
@@ -31,79 +38,96 @@ _TAGS = (
 _TAG_BITS = {tag: 1 << at for at, tag in enumerate(_TAGS)}
 _ROLE, _BOILERPLATE, _COMMENTS, _CONTENT, _HIDDEN = (1 << len(_TAGS) + at for at in range(5))
 _BITS = len(_TAGS) + 5
-_DIGIT = re.compile(r"[0-9]")
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
-_IMAGE = _KIND_NUMBERS["image"]
-_SENTENCE_END = re.compile(r"[.!?。！？؟।](?:\s|$)|[。！？]")
+_IMAGE, _HEADING = _KIND_NUMBERS["image"], _KIND_NUMBERS["heading"]
+_OWN = (
+    "names_sum", "names_min", "names_max", "words_sum", "words_min", "words_max", "kind", "chars", "links",
+    "sentences", "commas", "digits", "level", "title", "description", "case",
+)  # fmt: skip
+_TELLING_NAMES = BOILERPLATE_NAMES | COMMENTS_NAMES | CONTENT_NAMES
 _PATH_NUMBERS = re.compile(r"\d{4,}")
 LONG = 100  # characters outside links from which a block counts as running text
 UP = 4  # ancestors of which the size is a feature
 
 
 def features(page: Page, head: Head, lexicon: Lexicon) -> Floats:
-    """Return [blocks, features] in the order of `page.blocks`; lexicon: weight of each known word."""
-    blocks = page.blocks
-    raw = _own(blocks, head, lexicon)
-    containers = _containers(page, lexicon)
-    at = np.fromiter((block.container for block in blocks), np.int64, len(blocks))
-    columns = [*raw.values()]
-    columns += _path(containers, at)
-    columns += _regions(page, raw, at)
-    columns += _alike(page, raw)
-    columns += _around(raw)
-    columns += _page(page, head, raw)
-    return np.stack([np.asarray(column, np.float32) for column in columns], axis=1)
+    """Return [blocks, features] in the order of `page.blocks`."""
+    raw = _own(page.blocks, head, lexicon)
+    columns: list[NDArray[np.generic]] = [
+        *raw.values(),
+        *_path(page, lexicon),
+        *_regions(page, raw),
+        *_alike(page, raw),
+        *_around(raw),
+        *_page(page, head, raw),
+    ]
+    table = np.empty((len(columns), len(page.blocks)), np.float32)
+    for row, column in zip(table, columns, strict=True):
+        row[:] = column
+    return table.T
 
 
 def _own(blocks: list[Block], head: Head, lexicon: Lexicon) -> dict[str, Floats]:
     """Return what each block says of itself."""
     title = frozenset(WORD.findall(head.title.lower()))
     description = head.description[:60].lower()
-    rows: list[tuple[float, ...]] = []
-    cache: dict[tuple[str, str], tuple[float, float, float]] = {}
-    for block in blocks:
-        text, chars = block.text, len(block.text)
-        key = (block.tag, block.names)
-        if (names := cache.get(key)) is None:
-            names = cache[key] = _weights([f"b{word}" for word in name_words(*key)], lexicon)
-        if block.image is not None:
-            rows.append((*names, *_weights(image_words(block), lexicon), _IMAGE, 0, 0, 0, 0, 0, 0, 0, 0, 0))
-            continue
-        start = text[:FIRST_CHARS].lower()
-        words = WORD.findall(start)
-        is_described = False
-        if chars > 20 and len(description) > 20:
-            is_described = start[:60] in description or description in text[:2_000].lower()
-        rows.append((
-            *names,
-            *_weights(["t:" + word for word in dict.fromkeys(words)], lexicon),
-            _KIND_NUMBERS[block.kind],
-            chars,
-            min(block.link_chars, chars) / chars if chars else 0.0,
-            len(_SENTENCE_END.findall(text, 0, 2_000)),
-            text.count(",", 0, 2_000) + text.count("،", 0, 2_000) + text.count("，", 0, 2_000),
-            len(_DIGIT.findall(start)) / min(chars, FIRST_CHARS) if chars else 0.0,
-            int(block.tag[1]) if block.kind == "heading" and block.tag[1:].isdigit() else 0,
-            _overlap(title, words) if title else 0.0,
-            is_described,
-            text[:1].islower() - text[:1].isupper(),
-        ))  # fmt: skip
-    table = np.array(rows, np.float32).reshape(len(blocks), 16)
-    names_of_columns = (
-        "names_sum names_min names_max words_sum words_min words_max kind chars links sentences commas digits level "
-        "title description case"
+    rows = [
+        _image_row(block, lexicon) if block.image is not None else _text_row(block, title, description, lexicon)
+        for block in blocks
+    ]
+    raw = dict(zip(_OWN, np.array(rows, np.float32).reshape(len(blocks), len(_OWN)).T.copy(), strict=True))
+    raw["sentences"][:], raw["commas"][:], digits = count_characters([block.text for block in blocks], FIRST_CHARS)
+    raw["digits"][:] = digits / np.clip(raw["chars"], 1, FIRST_CHARS)
+    return raw
+
+
+def _image_row(block: Block, lexicon: Lexicon) -> tuple[float, ...]:
+    words = lexicon.of_image(block)
+    return (*lexicon.of_element("bc", block.tag, block.names), *words, _IMAGE, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def _text_row(block: Block, title: frozenset[str], description: str, lexicon: Lexicon) -> tuple[float, ...]:
+    text, tag = block.text, block.tag
+    chars = len(text)
+    words = words_of(text)
+    is_described = False
+    if chars > 20 and len(description) > 20:
+        lower = text[:2_000].lower()
+        is_described = lower[:60] in description or description in lower
+    return (
+        *lexicon.of_element("bc", tag, block.names),
+        *lexicon.of_text(words),
+        _KIND_NUMBERS[block.kind],
+        chars,
+        min(block.link_chars, chars) / chars if chars else 0.0,
+        0, 0, 0,  # counted for all blocks at once
+        int(tag[1]) if block.kind == "heading" and tag[1:].isdigit() else 0,
+        _overlap(shared, title, words) if (shared := title.intersection(words)) else 0.0,
+        is_described,
+        text[:1].islower() - text[:1].isupper(),
+    )  # fmt: skip
+
+
+def _overlap(shared: frozenset[str], title: frozenset[str], words: list[str]) -> float:
+    count = sum(len(word) > 1 for word in words)
+    return len(shared) / max(len(title), count) if count < 40 else 0.0
+
+
+@lru_cache(maxsize=20_000)
+def _name_flags(name: str) -> int:
+    """Return what one class or id says."""
+    found = parts = name.lower().replace("_", "-").split("-")
+    if len(parts) > 1:
+        found = [parts[0], *[part for before, part in pairwise(parts) if before not in NEGATIONS]]
+        found += [a + b for a, b in pairwise(parts)]
+        found += [a + b + c for a, b, c in zip(parts, parts[1:], parts[2:], strict=False)]
+    if _TELLING_NAMES.isdisjoint(found):
+        return 0
+    return (
+        (0 if BOILERPLATE_NAMES.isdisjoint(found) else _BOILERPLATE)
+        | (0 if COMMENTS_NAMES.isdisjoint(found) else _COMMENTS)
+        | (0 if CONTENT_NAMES.isdisjoint(found) else _CONTENT)
     )
-    return dict(zip(names_of_columns.split(), table.T.copy(), strict=True))
-
-
-def _overlap(title: frozenset[str], words: list[str]) -> float:
-    return len(title.intersection(words)) / max(len(title), len(words)) if 0 < len(words) < 40 else 0.0
-
-
-def _weights(words: list[str], lexicon: Lexicon) -> tuple[float, float, float]:
-    """Return sum, smallest and largest weight of the words that the lexicon knows; zeros where it knows none."""
-    known = [weight for weight in map(lexicon.get, words) if weight is not None]
-    return (sum(known), min(0.0, *known), max(0.0, *known)) if known else (0.0, 0.0, 0.0)
 
 
 @lru_cache(maxsize=20_000)
@@ -113,62 +137,53 @@ def _flags(tag: str, role: str, names: str) -> int:
         flags |= _ROLE
     if role == "main":
         flags |= _TAG_BITS["main"]
-    if names and tag not in ("html", "body"):
-        flags |= _BOILERPLATE if BOILERPLATE_NAME.search(names) else 0
-        flags |= _COMMENTS if COMMENTS_NAME.search(names) else 0
-        flags |= _CONTENT if CONTENT_NAME.search(names) else 0
+    if tag not in ("html", "body"):
+        for name in names.split():
+            flags |= _name_flags(name)
     return flags
 
 
-def _containers(page: Page, lexicon: Lexicon) -> Floats:
-    """Return per container: what its path from the root says."""
-    count = len(page.containers)
-    rows = np.zeros((count, 9 + _BITS), np.float32)
-    masks, depths, articles = [0] * count, [0] * count, [0] * count
-    sums, lows, highs = [0.0] * count, [0.0] * count, [0.0] * count
-    near: list[tuple[float, float, float]] = [(0.0, 0.0, 0.0)] * count
-    cache: dict[tuple[str, str], tuple[float, float, float]] = {}
-    for at, container in enumerate(page.containers):
-        up, key = max(container.parent, 0), (container.tag, container.names)
-        if (own := cache.get(key)) is None:
-            own = cache[key] = _weights(list(name_words(*key)), lexicon)
-        near[at] = own
-        flags = _flags(container.tag, container.role, container.names) | (_HIDDEN if container.is_hidden else 0)
-        masks[at] = masks[up] | flags
-        depths[at] = depths[up] + 1
-        articles[at] = articles[up] + (container.tag == "article")
-        sums[at], lows[at], highs[at] = sums[up] + own[0], min(lows[up], own[1]), max(highs[up], own[2])
-    rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3] = sums, lows, highs, depths
-    rows[:, 4] = articles
-    rows[:, 5:8] = near
-    above = [max(container.parent, 0) for container in page.containers]
-    rows[:, 8] = rows[above, 5]
-    rows[:, 9:] = (np.asarray(masks)[:, None] >> np.arange(_BITS)) & 1
-    return rows
+def _path(page: Page, lexicon: Lexicon) -> Columns:
+    """Return what the path from the root to each block says."""
+    masks: list[int] = []
+    paths: list[tuple[float, ...]] = []
+    near: list[Weights] = []
+    above: tuple[float, ...] = (0.0, 0.0, 0.0, 0, 0)
+    for container in page.containers:
+        tag, names, mask, up = container.tag, container.names, 0, container.parent
+        if up >= 0:
+            above, mask = paths[up], masks[up]
+        own = lexicon.of_element("c", tag, names)
+        masks.append(mask | _flags(tag, container.role, names) | (_HIDDEN if container.is_hidden else 0))
+        total, low, high, depth, articles = above
+        paths.append(
+            (
+                total + own[0],
+                own[1] if own[1] < low else low,
+                own[2] if own[2] > high else high,
+                depth + 1,
+                articles + (tag == "article"),
+            )
+        )
+        near.append(own)
+    at = page.regions.at
+    own_weights = np.array(near, np.float32)
+    bits = (np.array(masks)[at] >> np.arange(_BITS)[:, None]) & 1
+    return [*np.array(paths, np.float32)[at].T, *own_weights[at].T, own_weights[page.regions.parent[at], 0], *bits]
 
 
-def _path(containers: Floats, at: NDArray[np.int64]) -> list[Floats]:
-    return list(containers[at].T)
-
-
-def _regions(page: Page, raw: dict[str, Floats], at: NDArray[np.int64]) -> list[NDArray[Any]]:
+def _regions(page: Page, raw: dict[str, Floats]) -> Columns:
     """Return the size, link density and running text of the regions around each block, nearest first."""
     chars, linked = raw["chars"], raw["chars"] * raw["links"]
     is_long = chars - linked >= LONG
-    sizes = region_sums(page, np.stack([chars, linked, np.ones_like(chars), is_long], axis=1)).astype(np.float32)
-    plain = max(float(sizes[0, 0] - sizes[0, 1]), 1.0)
-    up = np.array([max(container.parent, 0) for container in page.containers])
-    columns: list[NDArray[Any]] = []
-    for _ in range(UP):
-        size = sizes[at]
-        links = size[:, 1] / np.maximum(size[:, 0], 1)
-        share, running = (size[:, 0] - size[:, 1]) / plain, size[:, 3] / np.maximum(size[:, 2], 1)
-        columns += [np.log1p(size[:, 0]), links, np.log1p(size[:, 2]), share, running]
-        at = up[at]
-    return columns
+    sizes = page.regions.sums(np.stack([chars, linked, np.ones_like(chars), is_long])).astype(np.float32)
+    plain = max(float(sizes[0, 0] - sizes[1, 0]), 1.0)
+    links, share = sizes[1] / np.maximum(sizes[0], 1), (sizes[0] - sizes[1]) / plain
+    table = np.stack([np.log1p(sizes[0]), links, np.log1p(sizes[2]), share, sizes[3] / np.maximum(sizes[2], 1)])
+    return page.regions.upwards(table, UP)
 
 
-def _alike(page: Page, raw: dict[str, Floats]) -> list[Floats]:
+def _alike(page: Page, raw: dict[str, Floats]) -> Columns:
     """Return what the blocks that stand in the same kind of place have in common."""
     signs = [0] * len(page.containers)
     known: dict[tuple[int, str, str], int] = {}
@@ -192,14 +207,14 @@ def _alike(page: Page, raw: dict[str, Floats]) -> list[Floats]:
     return [column[group] for column in columns]
 
 
-def _around(raw: dict[str, Floats]) -> list[Floats]:
+def _around(raw: dict[str, Floats]) -> Columns:
     """Return what stands before and after each block."""
     chars, links = raw["chars"], raw["links"]
     plain = chars * (1 - links)
     count = len(chars)
-    signals = np.stack([np.log1p(chars), links, raw["kind"], raw["sentences"], raw["words_sum"]], axis=1)
-    padded = np.pad(signals, ((2, 2), (0, 0)), constant_values=-1)
-    columns = list(chain.from_iterable(padded[2 + step : 2 + step + count].T for step in (-2, -1, 1, 2)))
+    padded = np.full((5, count + 4), -1, np.float32)
+    padded[:, 2:-2] = np.log1p(chars), links, raw["kind"], raw["sentences"], raw["words_sum"]
+    columns = list(chain.from_iterable(padded[:, 2 + step : 2 + step + count] for step in (-2, -1, 1, 2)))
     total = np.concatenate([[0.0], np.cumsum(plain)])
     index = np.arange(count)
     for width in (3, 10):
@@ -211,7 +226,7 @@ def _around(raw: dict[str, Floats]) -> list[Floats]:
     before = index - np.maximum.accumulate(np.where(long_ones, index, -1_000))
     after = np.minimum.accumulate(np.where(long_ones, index, count + 1_000)[::-1])[::-1] - index
     columns += [np.minimum(before, 50), np.minimum(after, 50)]
-    is_heading = raw["kind"] == KINDS.index("heading")
+    is_heading = raw["kind"] == _HEADING
     heading = np.maximum.accumulate(np.where(is_heading, index, -1))
     for name in ("words_sum", "words_min", "names_sum", "level", "title"):
         columns.append(np.where(heading >= 0, raw[name][heading], 0))
@@ -222,7 +237,7 @@ def _around(raw: dict[str, Floats]) -> list[Floats]:
     return columns
 
 
-def _page(page: Page, head: Head, raw: dict[str, Floats]) -> list[Floats]:
+def _page(page: Page, head: Head, raw: dict[str, Floats]) -> Columns:
     """Return what is the same for all blocks of a page: what kind of page it is."""
     chars, links, kind = raw["chars"], raw["links"], raw["kind"]
     plain = chars * (1 - links)
@@ -238,17 +253,17 @@ def _page(page: Page, head: Head, raw: dict[str, Floats]) -> list[Floats]:
         float((chars * links).sum()) / max(float(chars.sum()), 1.0),
         np.log1p(count),
         float(plain[plain >= LONG].sum()) / total,
-        float(plain[kind == KINDS.index("item")].sum()) / total,
-        float(plain[kind == KINDS.index("row")].sum()) / total,
-        float(plain[kind == KINDS.index("code")].sum()) / total,
+        float(plain[kind == _KIND_NUMBERS["item"]].sum()) / total,
+        float(plain[kind == _KIND_NUMBERS["row"]].sum()) / total,
+        float(plain[kind == _KIND_NUMBERS["code"]].sum()) / total,
         np.log1p(tags.count("article")),
         np.log1p(tags.count("main")),
-        np.log1p(float((kind == KINDS.index("image")).sum())),
+        np.log1p(float((kind == _IMAGE).sum())),
         float(head.kind == "article") - float(head.kind == "website") - 2.0 * head.kind.startswith("product"),
         path.strip("/").count("/") + (path.strip("/") != ""),
         last.count("-") + last.count("_"),
         float(_PATH_NUMBERS.search(path) is not None),
         np.log1p(float(raw["sentences"].sum())),
-        np.log1p(float((kind == KINDS.index("heading")).sum())),
+        np.log1p(float((kind == _HEADING).sum())),
     ]
-    return [np.full(len(chars), value, np.float32) for value in values]
+    return np.broadcast_to(np.array(values, np.float32)[:, None], (len(values), len(chars)))

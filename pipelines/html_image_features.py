@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
-from urllib.parse import urlsplit
+from functools import lru_cache
 
 import numpy as np
 
-from pipelines.html_blocks import Page, region_sums
+from pipelines.html_blocks import Block, Page
 from pipelines.html_features import UP, Floats
 from pipelines.html_head import Head
+from pipelines.html_images import file_of
+from pipelines.html_words import WORD
 
 KEPT = 0.5  # probability from which a text counts as content when an image asks what stands around it
+NEAR = 3  # blocks before and after an image whose texts are compared with its own
+NUM_OWN = 21
+MAX_CHARS = 200  # of a text that is compared
+MAX_URL_CHARS = 400  # of an address that a size is looked for in
+_SIZE = re.compile(r"(?<![0-9a-zA-Z])(\d{2,4})x(\d{2,4})(?![0-9])")
+_SIDE = re.compile(r"(?<![a-z])(?:w|width|h|height|size|s|sz|wid|resize|fit|imwidth)[=_,:/-](\d{2,4})(?!\d)", re.I)
 
 
 def image_features(page: Page, head: Head, rows: Floats, probabilities: Floats) -> tuple[Floats, list[int]]:
@@ -21,41 +31,83 @@ def image_features(page: Page, head: Head, rows: Floats, probabilities: Floats) 
     """
     at = [position for position, block in enumerate(page.blocks) if block.image is not None]
     own = _own(page, head, at)
-    around = _around(page, probabilities)
-    return np.concatenate([rows[at], own, around[at]], axis=1), at
+    return np.concatenate([rows[at], own, _around(page, probabilities, at)], axis=1), at
 
 
 def _own(page: Page, head: Head, at: list[int]) -> Floats:
-    """Return what each image says of itself."""
-    images = [image for position in at if (image := page.blocks[position].image) is not None]
-    times = Counter(image.url for image in images)
-    cover = _file(head.image)
-    found = np.zeros((len(at), 12), np.float32)
-    for number, (row, position, image) in enumerate(zip(found, at, images, strict=True)):
-        before = page.blocks[position - 1].image if position else None
-        after = page.blocks[position + 1].image if position + 1 < len(page.blocks) else None
-        row[0] = np.log1p(len(image.alt))
-        row[1], row[2] = image.width or -1, image.height or -1
-        row[3] = image.width / image.height if image.width and image.height else -1
-        row[4] = np.log1p(len(image.caption))
-        row[5] = page.blocks[position].link_chars
-        row[6] = times[image.url]
-        row[7] = number
-        row[8] = len(images)
-        row[9] = bool(cover) and _file(image.url) == cover
-        row[10], row[11] = before is not None, after is not None
-    return found
+    """Return what each image says of itself, and how that goes with the title and the texts beside it."""
+    blocks = page.blocks
+    images = [(position, image) for position in at if (image := blocks[position].image) is not None]
+    times = Counter(image.url for _, image in images)
+    alike = Counter(blocks[position].names for position in at)
+    widest = max((image.width or 0 for _, image in images), default=0)
+    cover, cover_stem = file_of(head.image), _stem(head.image)
+    title = _words(head.title)
+    rows = [
+        (
+            math.log1p(len(image.alt)),
+            image.width or -1,
+            image.height or -1,
+            image.width / image.height if image.width and image.height else -1,
+            math.log1p(len(image.caption)),
+            blocks[position].link_chars,
+            times[image.url],
+            number,
+            len(images),
+            bool(cover) and file_of(image.url) == cover,
+            position > 0 and blocks[position - 1].image is not None,
+            position + 1 < len(blocks) and blocks[position + 1].image is not None,
+            *_size_in(image.url),
+            bool(cover_stem) and _stem(image.url) == cover_stem,
+            alike[blocks[position].names],
+            image.width / widest if image.width else -1,
+            *_beside(blocks, position, title),
+        )
+        for number, (position, image) in enumerate(images)
+    ]
+    return np.array(rows, np.float32).reshape(len(at), NUM_OWN)
 
 
-def _file(url: str) -> str:
-    try:
-        return urlsplit(url).path.rpartition("/")[2]
-    except ValueError:
-        return ""
+def _beside(blocks: list[Block], at: int, title: frozenset[str]) -> tuple[float, float, float, bool]:
+    """Return how the alternative text of an image goes with the title and with the texts around, as teasers' do.
+
+    And the share of links in the text that follows, and whether that stands in the same container.
+    """
+    image = blocks[at].image
+    alt = _words(image.alt) if image is not None else frozenset()
+    near = [_words(block.text) for block in blocks[max(0, at - NEAR) : at + NEAR + 1] if block.text] if alt else ()
+    likeness = max((len(alt & words) / len(alt | words) for words in near), default=0.0)
+    following = next((block for block in blocks[at + 1 : at + NEAR + 1] if block.image is None), None)
+    links, is_beside = -1.0, False
+    if following is not None:
+        links = min(following.link_chars, len(following.text)) / len(following.text)
+        is_beside = following.container == blocks[at].container
+    return len(alt & title) / max(len(alt), 1), likeness, links, is_beside
 
 
-def _around(page: Page, probabilities: Floats) -> Floats:
-    """Return [blocks, ...]: how much of the text before, after and in the regions around is content."""
+@lru_cache(maxsize=64)  # the same few texts stand beside several images
+def _words(text: str) -> frozenset[str]:
+    return frozenset(WORD.findall(text[:MAX_CHARS].lower()))
+
+
+def _stem(url: str) -> str:
+    """Return the name of a file without its ending and the size that it is scaled to."""
+    name = file_of(url[:MAX_URL_CHARS]).lower()
+    return _SIZE.sub("", name.rpartition(".")[0] or name).strip("-_")
+
+
+def _size_in(url: str) -> tuple[float, float]:
+    """Return the width and the ratio of width to height that an address asks for ("-150x150", "?w=300"), or -1."""
+    if url.startswith("data:"):
+        return -1, -1
+    if (match := _SIZE.search(url[:MAX_URL_CHARS])) is not None:
+        return int(match[1]), int(match[1]) / max(int(match[2]), 1)
+    match = _SIDE.search(url[:MAX_URL_CHARS])
+    return (int(match[1]), -1) if match is not None else (-1, -1)
+
+
+def _around(page: Page, probabilities: Floats, at: list[int]) -> Floats:
+    """Return [images, ...]: how much of the text before, after and in the regions around is content."""
     count = len(page.blocks)
     chars = np.sqrt(np.fromiter((len(block.text) for block in page.blocks), np.float64, count))
     kept = chars * probabilities
@@ -71,16 +123,10 @@ def _around(page: Page, probabilities: Floats) -> Floats:
     last = count - 1 - int(np.argmax(content[::-1])) if content.any() else -1
     columns += [np.clip(index - first, -50, 50), np.clip(index - last, -50, 50)]
     columns += _regions(page, chars, kept)
-    return np.stack([np.asarray(column, np.float32) for column in columns], axis=1)
+    return np.stack([np.asarray(column[at], np.float32) for column in columns], axis=1)
 
 
 def _regions(page: Page, chars: Floats, kept: Floats) -> list[Floats]:
     """Return the share of content in the regions around each block, and the share of all content that they hold."""
-    sizes = region_sums(page, np.stack([chars, kept], axis=1))
-    at = np.fromiter((block.container for block in page.blocks), np.int64, len(page.blocks))
-    up = np.array([max(container.parent, 0) for container in page.containers])
-    columns: list[Floats] = []
-    for _ in range(UP):
-        columns += [sizes[at, 1] / (sizes[at, 0] + 1e-6), sizes[at, 1] / (sizes[0, 1] + 1e-6)]
-        at = up[at]
-    return columns
+    sizes = page.regions.sums(np.stack([chars, kept]))
+    return page.regions.upwards(np.stack([sizes[1] / (sizes[0] + 1e-6), sizes[1] / (sizes[1, 0] + 1e-6)]), UP)

@@ -44,7 +44,7 @@ MAX_SRCSET_CHARS = 20_000  # a set of 20 long addresses takes 5,000
 
 _SRCSET_CANDIDATE = re.compile(r"[\s,]*((?:data:\S+)|[^\s,](?:[^\s]*[^\s,])?)((?:\s+[\d.]+[a-z])*)\s*(?:,|$)", re.I)
 _DESCRIPTOR = re.compile(r"([\d.]+)([a-z])", re.I)
-_IMAGE_FILE = re.compile(r"([^/?#]+)\.(?:gif|png|svg|jpe?g|webp)(?=$|[?#])", re.I)
+_IMAGE_ENDINGS = frozenset(("gif", "png", "svg", "jpg", "jpeg", "webp"))
 _PLACEHOLDER_WORDS = frozenset({
     "blank", "spacer", "spaceball", "transparent", "placeholder", "pixel", "empty", "clear", "1x1", "loading", "loader",
     "lazy", "lazyload", "grey", "gray", "shim",
@@ -79,9 +79,11 @@ def image_url(
     choices = [*_largest_first(own), *_largest_first(other)]
     choices += [value for name in LAZY_SOURCES if (value := attributes.get(name)) and _looks_like_address(value)]
     choices.append(attributes.get("src") or "")
-    found = [address for choice in choices if (address := resolve(choice, base_url)) is not None]
-    stored = [address for address in found if is_stored(address)] if is_stored and len(found) > 1 else []
-    return next(iter(stored or found), None)
+    found = (address for choice in choices if (address := resolve(choice, base_url)) is not None)
+    first = next(found, None)
+    if is_stored is None or first is None or is_stored(first):
+        return first
+    return next(filter(is_stored, found), first)
 
 
 def names_full_size(attributes: Attributes) -> bool:
@@ -111,14 +113,19 @@ def resolve(address: str, base_url: str) -> str | None:
 
     A `data:` URI is returned as it stands when it is an image and no placeholder.
     """
-    address = address.strip().replace("\n", "").replace("\r", "").replace("\t", "")
+    address = address.strip()
+    if not address.isprintable():
+        address = address.replace("\n", "").replace("\r", "").replace("\t", "")
     if not _is_real(address):
         return None
     if address[:5].lower() == "data:":
         return address
     try:
-        absolute = urljoin(base_url, address.replace(" ", "%20"))
+        absolute = address.replace(" ", "%20")
         parts = urlsplit(absolute)
+        if not (parts.scheme and parts.netloc):
+            absolute = urljoin(base_url, absolute)
+            parts = urlsplit(absolute)
         _ = parts.port  # a port that is no number raises
     except ValueError:
         return None
@@ -158,6 +165,16 @@ def pixels(value: str | None) -> int | None:
     return int(match[1]) or None if match else None
 
 
+def is_image_address(address: str) -> bool:
+    """Say whether an address ends, before its query, in the name of an image file."""
+    return _image_stem(address.partition("#")[0].partition("?")[0]) is not None
+
+
+def file_of(address: str) -> str:
+    """Return the last part of an address's path."""
+    return address.partition("#")[0].partition("?")[0].rpartition("/")[2]
+
+
 def _first(attributes: Attributes, names: Sequence[str]) -> str | None:
     return next((value for name in names if (value := attributes.get(name))), None)
 
@@ -172,7 +189,6 @@ def _looks_like_address(value: str) -> bool:
 
 
 def _is_real(address: str) -> bool:
-    address = address.strip()
     if address[:5].lower() == "data:":
         return address[5:11].lower() == "image/" and len(address) >= MIN_DATA_URI_CHARS
     return bool(address) and not address.startswith("#") and not _is_placeholder(address[:2_000])
@@ -180,7 +196,15 @@ def _is_real(address: str) -> bool:
 
 def _is_placeholder(address: str) -> bool:
     """Say whether the whole name of the file says so: "spacer.gif", "placeholder-600x400.png", no "gray-wolf.jpg"."""
-    match = _IMAGE_FILE.search(address)
-    words = re.split(r"[_\-.]+", match[1].lower()) if match else []
-    is_all = all(word in _FILLERS or _SIZE.fullmatch(word) for word in words)
-    return is_all and any(word in _PLACEHOLDER_WORDS for word in words)
+    for part in address.replace("#", "?").split("?"):
+        if (stem := _image_stem(part)) is not None:
+            words = re.split(r"[_\-.]+", stem.lower())
+            is_all = all(word in _FILLERS or _SIZE.fullmatch(word) for word in words)
+            return is_all and not _PLACEHOLDER_WORDS.isdisjoint(words)
+    return False
+
+
+def _image_stem(path: str) -> str | None:
+    """Return the name, without its ending, of the image file that a path ends in, or None where it is no such file."""
+    stem, _, ending = path.rpartition("/")[2].rpartition(".")
+    return stem if stem and ending.lower() in _IMAGE_ENDINGS else None

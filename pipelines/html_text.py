@@ -13,9 +13,9 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff\u200b\u00ad\ufffe\ufff
 
 def clean(text: str) -> str:
     """Return text with white space folded, control and invisible characters removed, in Unicode form NFC."""
-    if not text.isprintable():
-        text = _CONTROL.sub("", text.replace("\t", " ").replace("\n", " ").replace("\r", " ").replace("\v", " "))
     text = " ".join(text.split())
+    if not text.isprintable():
+        text = " ".join(_CONTROL.sub("", text).split())
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 

@@ -40,28 +40,25 @@ CELLS = frozenset(("td", "th"))
 FIGURE_CLASS = re.compile(
     r"\bwp-caption\b|\bthumbinner\b|\bthumb\b|(?:^|[\s_-])(?:figure|image|img|photo|media)\b", re.I
 )
+FIGURE_WORDS = ("caption", "thumb", "figure", "image", "img", "photo", "media")  # one of them stands in any match
 CAPTION_CLASS = re.compile(r"(?:^|[\s_-])(?:\w*caption)(?:[\s_-]|$)", re.I)
 GLYPH_CLASS = re.compile(r"\b(?:emoji|emoticon|smiley|wp-smiley|tracking|pixel|spacer)\b", re.I)
 
 BOILERPLATE_ROLES = _names(
     "navigation banner contentinfo complementary search menu menubar dialog alertdialog toolbar tablist"
 )
-_WORDS = "|".join(
-    (
-        r"nav|navbar|navigation|menu|submenu|megamenu|topbar|toolbar|sidebar|side[-_]?bar|rail|breadcrumbs?|crumbs?",
-        r"footer|foot|masthead|share|sharing|sharebar|social|follow|cookies?|consent|gdpr|ccpa|banner|copyright",
-        r"ad|ads|advert|advertisement|adsense|sponsor|sponsored|promo|promotion|outbrain|taboola|disclaimer",
-        r"related|recommended|recommendations?|popular|trending|newsletter|subscribe|subscription|signup|sign[-_]?up",
-        r"login|modal|popup|overlay|pagination|pager|paging|tags|tagcloud|search|widget|widgets|skip|skip[-_]?link",
-        r"print[-_]?only|sr[-_]?only|visually[-_]?hidden|screen[-_]?reader[-_]?text|noprint|toc",
-        r"author[-_]?box|author[-_]?bio",
-    )
+# What a class or id says, its parts ("post-content", "post_content") written together.
+BOILERPLATE_NAMES = _names(
+    "nav navbar navigation menu submenu megamenu topbar toolbar sidebar rail breadcrumb breadcrumbs crumb crumbs "
+    "footer foot masthead share sharing sharebar social follow cookie cookies consent gdpr ccpa banner copyright "
+    "ad ads advert advertisement adsense sponsor sponsored promo promotion outbrain taboola disclaimer "
+    "related recommended recommendation recommendations popular trending newsletter subscribe subscription signup "
+    "login modal popup overlay pagination pager paging tags tagcloud search widget widgets skip skiplink "
+    "printonly sronly visuallyhidden screenreadertext noprint toc authorbox authorbio"
 )
-_EDGE = r"(?<!has[-_])(?<!with[-_])(?<!no[-_])"  # "has-sidebar" says something about the whole page
-BOILERPLATE_NAME = re.compile(rf"(?:^|[\s_-]){_EDGE}(?:{_WORDS})(?=$|[\s_-])", re.I)
-COMMENTS_NAME = re.compile(r"(?:^|[\s_-])(?:comments?|comment[-_]?list|disqus\w*|respond|replies)(?=$|[\s_-])", re.I)
-CONTENT_NAME = re.compile(
-    r"(?:^|[\s_-])(?:article[-_]?body|post[-_]?content|entry[-_]?content|article[-_]?content|story[-_]?body|"
-    r"post[-_]?body|mw[-_]?parser[-_]?output|page[-_]?content|main[-_]?content|blog[-_]?post)(?=$|[\s_-])",
-    re.I,
+NEGATIONS = _names("has with no")  # "has-sidebar" says something about the whole page
+COMMENTS_NAMES = _names("comment comments commentlist disqus respond replies")
+CONTENT_NAMES = _names(
+    "articlebody postcontent entrycontent articlecontent storybody postbody mwparseroutput pagecontent maincontent "
+    "blogpost"
 )

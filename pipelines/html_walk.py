@@ -8,13 +8,21 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from infimm_data.document import ImageNode
 from pipelines import html_math
 from pipelines.html_blocks import Block, Container, Page, place_captions
-from pipelines.html_images import Attributes, image_url, names_full_size, pixels
+from pipelines.html_images import (
+    MAX_URL_CHARS,
+    Attributes,
+    file_of,
+    image_url,
+    is_image_address,
+    names_full_size,
+    pixels,
+)
 from pipelines.html_text import CELL, LINE_BREAK, clean, code, paragraphs
 from pipelines.html_vocabulary import (
     BLOCK_KINDS,
@@ -23,50 +31,57 @@ from pipelines.html_vocabulary import (
     CELLS,
     CONTAINERS,
     FIGURE_CLASS,
+    FIGURE_WORDS,
     GLYPH_CLASS,
     UNREAD,
     BlockKind,
 )
 
+_NAMING = ("class", "id", "itemprop")
 _HIDDEN_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.I)
 MAX_LOOSE_FIGURE_BLOCKS = 8  # a <div> whose class speaks of images is a figure up to this size, above it a region
 MAX_FIGURE_BLOCKS = 200  # of a <figure>: a gallery; the bound keeps nested ones from costing their square
+MAX_LINK_DEPTH = 12  # elements between an image and the link around it
 MAX_GLYPH_SIDE = 32  # pixels; an image declared smaller on both sides is an icon inside a sentence
 
-
-@dataclass(slots=True)
-class _Open:
-    """An element that is open during the walk, with what to restore when it closes."""
-
-    tag: str
-    kind: BlockKind | None = None
-    is_container: bool = False
-    is_block: bool = False
-    figure_start: int | None = None
-    is_link: bool = False
-    is_noscript: bool = False
+# What is to be done when an element closes; 0 is nothing.
+_LINK, _CELL, _BLOCK, _CONTAINER, _KIND, _FIGURE, _NOSCRIPT = (1 << at for at in range(7))
+_OF_TAG = {
+    tag: (_CELL if tag in CELLS else _BLOCK)
+    | (_CONTAINER if tag in CONTAINERS else 0)
+    | (_KIND if tag in BLOCK_KINDS else 0)
+    | {"figure": _FIGURE, "noscript": _NOSCRIPT}.get(tag, 0)
+    for tag in BREAKS | BLOCK_KINDS.keys()
+}
+_IMAGES = frozenset(("img", "amp-img", "image"))
+_LEAVES = UNREAD | _IMAGES | {"br", "source"}
 
 
 def walk(root: Any, base_url: str, is_stored: Callable[[str], bool] | None = None) -> Page:
     """Return the blocks below `root` (a selectolax node); base_url, is_stored: as `image_url` takes them."""
     walker = _Walker(base_url, is_stored)
-    node, opened = root, [_Open(tag="")]
+    enter, leave, text = walker.enter, walker.leave, walker.text
+    node = root
+    opened: list[int] = []  # what the open elements need when they close
     while True:
-        entered = walker.enter(node)
-        child = node.child if entered is not None else None
-        if entered is not None and child is not None:
-            opened.append(entered)
-            node = child
-            continue
-        if entered is not None:
-            walker.leave(entered)
-        while (following := node.next if len(opened) > 1 else None) is None:
-            if len(opened) == 1:
-                walker.flush()
-                return walker.page
+        tag = node.tag
+        if tag == "-text":
+            text(node.text_content)
+        elif (closing := enter(node, tag)) is not None:
+            if (child := node.child) is not None:
+                opened.append(closing)
+                node = child
+                continue
+            leave(closing)
+        while (following := node.next if opened else None) is None and opened:
+            if closing := opened.pop():
+                leave(closing)
             node = node.parent
-            walker.leave(opened.pop())
+        if following is None:
+            break
         node = following
+    walker.flush()
+    return walker.page
 
 
 class _Walker:
@@ -84,109 +99,106 @@ class _Walker:
         self.elements: list[tuple[str, str]] = [("", "")]  # tag and names of the open elements that make blocks
         self.container = 0
         self.marker = ""
-        self.figures = 0
+        self.figures: list[tuple[str, int]] = []  # tag of each open one, and its first block
         self.sources: list[Attributes] = []
         self.is_last_image_full = False  # its address is the one that a script would load
         self.outer_container = 0  # what holds the outermost open <noscript>
         self.seen_urls: set[str] = set()
 
-    def enter(self, node: Any) -> _Open | None:
-        """Read a node; return what `leave` needs, or None where its children are not to be read."""
-        tag: str = node.tag
-        if tag == "-text":
-            self.text(node.text_content)
-            return None
-        if tag in UNREAD:
-            if tag == "script" and (formula := html_math.of_script(node)):
-                self.parts.append(formula)
-            return None
-        if tag == "br":
-            self.parts.append(LINE_BREAK)
-            return None
-        if tag in ("img", "amp-img", "image"):
-            self.image(node.attributes)
-            return None
-        if tag == "source":
-            self.sources.append(node.attributes)
+    def enter(self, node: Any, tag: str) -> int | None:
+        """Read an element; return what `leave` needs, or None where its children are not to be read."""
+        if (closing := _OF_TAG.get(tag)) is not None:
+            return self._enter_block(node.attributes, tag, closing)
+        if tag == "a":
+            self.links += 1
+            return _LINK
+        if tag in _LEAVES:
+            self._leaf(node, tag)
             return None
         if tag == "picture":
             self.sources = []
-            return _Open(tag)
-        if tag == "a":
-            self.links += 1
-            return _Open(tag, is_link=True)
-        if tag in BREAKS or tag in BLOCK_KINDS:
-            return self._enter_block(node, tag)
+            return 0
         if tag == "math" and (formula := html_math.of_mathml(node)):
             self.parts.append(formula)
             return None
         attributes = node.attributes
-        if attributes and (_is_hidden(attributes) or html_math.is_rendered(attributes)):
-            return None
-        return _Open(tag)
+        return None if attributes and (_is_hidden(attributes) or html_math.is_rendered(attributes)) else 0
 
-    def _enter_block(self, node: Any, tag: str) -> _Open:
-        attributes: Attributes = node.attributes
-        names, role, hidden = _names(attributes), "", False
+    def _leaf(self, node: Any, tag: str) -> None:
+        if tag == "br":
+            self.parts.append(LINE_BREAK)
+        elif tag in _IMAGES:
+            self.image(node)
+        elif tag == "source":
+            self.sources.append(node.attributes)
+        elif tag == "script" and (formula := html_math.of_script(node)):
+            self.parts.append(formula)
+
+    def _enter_block(self, attributes: Attributes, tag: str, closing: int) -> int:
+        names, role, is_hidden = "", "", False
         if attributes:
-            hidden = _is_hidden(attributes)
-            role = (attributes.get("role") or "").lower()
-        opened = _Open(tag, BLOCK_KINDS.get(tag), hidden or tag in CONTAINERS, tag not in CELLS)
+            names, role, is_hidden = _names(attributes), (attributes.get("role") or "").lower(), _is_hidden(attributes)
+        if is_hidden:
+            closing |= _CONTAINER
         outer = self.container
-        if opened.is_block:
-            self.flush()
+        if closing & _BLOCK:
+            if self.parts:
+                self.flush()
             self.elements.append((tag, names))
-        if opened.is_container:
-            self.page.containers.append(Container(self.container, tag, names, role, hidden))
-            self.container = len(self.page.containers) - 1
-        if tag == "noscript":
+        if closing & _CONTAINER:
+            containers = self.page.containers
+            self.container = len(containers)
+            containers.append(Container(outer, tag, names, role, is_hidden))
+        if closing & _NOSCRIPT:
             self.outer_container = self.outer_container if self.noscripts else outer
             self.noscripts += 1
-            opened.is_noscript = True
-        if tag == "figure" or (tag == "div" and names and _is_figure(names)):
-            opened.figure_start = len(self.page.blocks)
-            self.figures += 1
-        if opened.kind is None and self.figures and names and CAPTION_CLASS.search(names):
-            opened.kind = "caption"
-        if opened.kind is not None:
-            inside_caption = self.kinds[-1] == "caption"
-            self.kinds.append("caption" if inside_caption else opened.kind)
-            self.marker = "- " if tag == "li" else self.marker
-        return opened
+        if closing & _FIGURE or (names and tag == "div" and _is_figure(names)):
+            closing |= _FIGURE
+            self.figures.append((tag, len(self.page.blocks)))
+        kind = BLOCK_KINDS.get(tag)
+        if kind is None and self.figures and names and _is_caption(names):
+            kind = "caption"
+            closing |= _KIND
+        if kind is not None:
+            self.kinds.append("caption" if self.kinds[-1] == "caption" else kind)
+            if tag == "li":
+                self.marker = "- "
+        return closing
 
-    def leave(self, opened: _Open) -> None:
+    def leave(self, closing: int) -> None:
         """Close an element."""
-        if opened.is_link:
-            self.links -= 1
-        if opened.tag in CELLS and self.parts:
+        if closing <= _LINK:
+            self.links -= closing
+            return
+        if closing & _CELL and self.parts:
             self.parts.append(CELL)
-        if opened.is_block:
-            self.flush()
+        if closing & _BLOCK:
+            if self.parts:
+                self.flush()
             self.elements.pop()
-        if opened.kind is not None:
+        if closing & _KIND:
             self.kinds.pop()
             self.marker = ""
-        if opened.is_noscript:
+        if closing & _NOSCRIPT:
             self.noscripts -= 1
-        if opened.figure_start is not None:
-            self.figures -= 1
-            size = len(self.page.blocks) - opened.figure_start
-            if size <= (MAX_FIGURE_BLOCKS if opened.tag == "figure" else MAX_LOOSE_FIGURE_BLOCKS):
-                place_captions(self.page.blocks, opened.figure_start)
-        if opened.is_container:
+        if closing & _FIGURE:
+            tag, start = self.figures.pop()
+            if len(self.page.blocks) - start <= (MAX_FIGURE_BLOCKS if tag == "figure" else MAX_LOOSE_FIGURE_BLOCKS):
+                place_captions(self.page.blocks, start)
+        if closing & _CONTAINER:
             self.container = self.page.containers[self.container].parent
 
     def text(self, text: str) -> None:
         """Take a run of text into the current block."""
         if self.kinds[-1] != "code":
-            stripped = " ".join(text.split())
-            if self.links:
-                self.link_chars += len(stripped)
-            if not stripped:
+            if not text or text.isspace():
                 if self.parts:
                     self.parts.append(" ")
                 return
-            text = f"{' ' * text[0].isspace()}{stripped}{' ' * text[-1].isspace()}"
+            if self.links:
+                self.link_chars += len(" ".join(text.split()))
+            if LINE_BREAK in text:
+                text = text.replace(LINE_BREAK, " ")
         self.parts.append(text)
 
     def flush(self) -> None:
@@ -199,14 +211,15 @@ class _Walker:
         texts = [code(joined)] if kind == "code" else paragraphs(joined, is_row=kind == "row")
         for text in texts:
             if text:
-                block = Block(kind, self.marker + text, self.container, self.link_chars)
-                block.tag, block.names = self.elements[-1]
+                tag, names = self.elements[-1]
+                block = Block(kind, self.marker + text, self.container, self.link_chars, None, tag, names)
                 self.page.blocks.append(block)
                 self.marker, self.link_chars = "", 0
         self.link_chars = 0
 
-    def image(self, attributes: Attributes) -> None:
+    def image(self, node: Any) -> None:
         """Take an image, unless it is a glyph, a tracking pixel, or the copy of one that a script loads."""
+        attributes: Attributes = node.attributes
         sources, self.sources = self.sources, []
         width, height = pixels(attributes.get("width")), pixels(attributes.get("height"))
         if _is_glyph(attributes, width, height) or _is_hidden(attributes):
@@ -219,7 +232,7 @@ class _Walker:
         image = ImageNode(url=url, alt=clean(attributes.get("alt") or ""), width=width, height=height)
         block = Block("image", "", self.outer_container if self.noscripts else self.container, image=image)
         block.tag, block.names = "img", _names(attributes)
-        block.link_chars = int(self.links > 0)
+        block.link_chars = _link_kind(node, url) if self.links else 0
         if self.noscripts and (beside := self._image_beside(block.container)) is not None:
             # The copy for readers without scripts of the image right before it, which may be but a preview.
             if not self.is_last_image_full:
@@ -243,17 +256,31 @@ class _Walker:
         return None
 
 
+def _link_kind(node: Any, url: str) -> int:
+    """Return -1 where an image stands in a link to a picture, as itself in full size, and 1 in any other link."""
+    above = node.parent
+    for _ in range(MAX_LINK_DEPTH):
+        if above is None or above.tag == "a":
+            break
+        above = above.parent
+    href = ((above.attributes.get("href") if above is not None else None) or "")[:MAX_URL_CHARS]
+    return -1 if is_image_address(href) or (href and file_of(href) == file_of(url)) else 1
+
+
 def _names(attributes: Attributes) -> str:
     """Return the attributes whose words tell what an element is for."""
-    if not attributes:
-        return ""
-    get = attributes.get
-    return " ".join(filter(None, (get("class"), get("id"), get("itemprop"))))
+    return " ".join([value for name in _NAMING if (value := attributes.get(name))])
 
 
 @functools.lru_cache(maxsize=10_000)
 def _is_figure(names: str) -> bool:
-    return FIGURE_CLASS.search(names) is not None
+    lower = names.lower()
+    return any(word in lower for word in FIGURE_WORDS) and FIGURE_CLASS.search(names) is not None
+
+
+@functools.lru_cache(maxsize=10_000)
+def _is_caption(names: str) -> bool:
+    return CAPTION_CLASS.search(names) is not None
 
 
 def _is_hidden(attributes: Attributes) -> bool:
@@ -268,4 +295,5 @@ def _is_glyph(attributes: Attributes, width: int | None, height: int | None) -> 
         return True
     if width and height and max(width, height) <= MAX_GLYPH_SIDE:
         return True
-    return GLYPH_CLASS.search(attributes.get("class") or "") is not None
+    names = attributes.get("class")
+    return bool(names) and GLYPH_CLASS.search(names or "") is not None

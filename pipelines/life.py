@@ -34,9 +34,9 @@ class ImageLife:
 
 @dataclass(frozen=True)
 class DocumentLife:
-    """origin: of documents/; decision: of decisions/documents; place: in the shards, None where it is in none."""
+    """item: key; origin: of documents/; decision: of decisions/documents; place: in the shards, None: in none."""
 
-    item: int
+    item: str
     origin: Row
     decision: Row
     measures: Row
@@ -48,7 +48,7 @@ class DocumentLife:
 class SkippedLife:
     """A record of the dump that became no document."""
 
-    item: int
+    item: str
     reason: str
     offset: int
     detail: str
@@ -59,7 +59,7 @@ def documents_of(layout: Layout, what: str) -> Iterator[DocumentLife]:
 
     Reads the ids and URLs of all work items, and the rest only of what matches.
     """
-    for item in stored_items(layout):
+    for item in (one.key for one in stored_items(layout)):
         origins = read_table(layout.documents(item), columns=["id", "dump", "offset", "url", "date", "licence"])
         images = read_table(layout.decisions("images", item))
         found = _matching(origins, images, what)
@@ -75,7 +75,7 @@ def _matching(origins: pa.Table, images: pa.Table, what: str) -> pa.Array:
     return pc.or_(pc.equal(origins.column("url"), what), pc.is_in(ids, value_set=showing.combine_chunks()))
 
 
-def _life(layout: Layout, item: int, origin: Row, decisions: Sequence[Row]) -> DocumentLife:
+def _life(layout: Layout, item: str, origin: Row, decisions: Sequence[Row]) -> DocumentLife:
     key = origin["id"]
     (decision,) = _rows(layout.decisions("documents", item), "id", [key])
     (measures,) = _rows(layout.document_scores(item), "id", [key])
@@ -83,7 +83,7 @@ def _life(layout: Layout, item: int, origin: Row, decisions: Sequence[Row]) -> D
     return DocumentLife(item, origin, decision, measures, _images(layout, item, key, decisions), place)
 
 
-def _images(layout: Layout, item: int, key: str, decisions: Sequence[Row]) -> tuple[ImageLife, ...]:
+def _images(layout: Layout, item: str, key: str, decisions: Sequence[Row]) -> tuple[ImageLife, ...]:
     """Return the images of a document; each table is read once for all of them."""
     scores: dict[int, dict[str, Any]] = {}
     for path in (layout.image_scores(item), *_pair_score_files(join(layout.out, "scores"), item)):
@@ -94,10 +94,10 @@ def _images(layout: Layout, item: int, key: str, decisions: Sequence[Row]) -> tu
     return tuple(ImageLife(row, fetched.get(row["url"]), scores.get(row["node"], {})) for row in decisions)
 
 
-def _pair_score_files(folder: str, item: int) -> list[str]:
+def _pair_score_files(folder: str, item: str) -> list[str]:
     fs, inside = file_system(folder)
     names = sorted(path.rpartition("/")[2] for path in fs.ls(inside, detail=False))
-    return [join(folder, name, f"{item:05d}.parquet") for name in names if name not in ("documents", "images")]
+    return [join(folder, name, f"{item}.parquet") for name in names if name not in ("documents", "images")]
 
 
 def _rows(path: str, name: str, values: Sequence[str]) -> list[dict[str, Any]]:
@@ -117,7 +117,7 @@ def _places(layout: Layout) -> Iterator[SampleLocation]:
 
 def skipped_of(layout: Layout, url: str) -> Iterator[SkippedLife]:
     """Yield the records with this URL that became no document, as far as the extract pass named them."""
-    for item in stored_items(layout):
+    for item in (one.key for one in stored_items(layout)):
         for reason, examples in read_metadata(layout.documents(item))[1].get("examples", {}).items():
             for example in examples:
                 if example["url"] == url[:500]:

@@ -37,7 +37,6 @@ from pipelines.passes.group import add_document_groups, add_stored_comparisons
 from pipelines.passes.pack import without_images
 from pipelines.report import write_funnel
 from pipelines.run import Run
-from pipelines.sources.contract import WorkItem
 from pipelines.stored import ImageGroups, stored_items, stored_recipe, where_a_build_is
 
 
@@ -65,16 +64,16 @@ def purge(layout: Layout, urls: Sequence[str], cluster: Cluster, now: datetime) 
 def _purge(layout: Layout, urls: Sequence[str], cluster: Cluster, now: datetime) -> Purge:
     _remember(layout, urls)
     recipe, items = stored_recipe(layout), stored_items(layout)
-    facts = add_document_groups(load_facts(layout, items, recipe), recipe.steps, layout, items)
-    facts = add_stored_comparisons(facts, recipe.steps, layout, items)
+    keys = [item.key for item in items]
+    facts = add_document_groups(load_facts(layout, keys, recipe), recipe.steps, layout, keys)
+    facts = add_stored_comparisons(facts, recipe.steps, layout, keys)
     incumbents = _packed(layout, facts)
     facts = ImageGroups().add_to(facts, recipe.steps, incumbents)
     decisions = decide(facts, recipe.steps, incumbents=incumbents)
     asked = _asked(facts)
     kept = set(facts.documents.column("id").filter(pa.array(decisions.documents.kept)).to_pylist())
     shards, found = _rewrite(layout, asked, kept, urls, cluster)
-    run = Run(recipe, layout, cluster, shards=shards)
-    run.items = [WorkItem(index=item, name=f"{item:05d}", path="", size_bytes=0) for item in items]
+    run = Run(recipe, layout, cluster, items=items, shards=shards)
     _write_down(run, facts, decisions)
     _audit(layout, urls, found, now)
     return found
@@ -137,7 +136,7 @@ def purge_shard(
 
 
 def _write_down(run: Run, facts: Facts, decisions: Decisions) -> None:
-    write_decisions(facts, decisions, run.indices, run.layout)
+    write_decisions(facts, decisions, run.items, run.layout)
     write_funnel(run, facts, decisions)
 
 

@@ -60,10 +60,10 @@ def funnel(run: Run, facts: Facts, decisions: Decisions) -> dict[str, Any]:
         dropped = sum(line.dropped for line in decisions.funnel if line.level == level)
         lost = int((verdicts.line == WITH_DOCUMENT).sum())
         assert int(verdicts.kept.sum()) + dropped + lost == len(verdicts.line), f"{level}s: kept + dropped = in"
-    dump = _dump_counts(run.layout, run.indices)
+    dump = _dump_counts(run.layout, run.keys)
     return {
         "dump": {"work_items": len(run.items), **dump},
-        "fetched": _sum(read_metadata(run.layout.images(item))[1] for item in run.indices),
+        "fetched": _sum(read_metadata(run.layout.images(item))[1] for item in run.keys),
         "benchmarks": benchmark_counts(facts),
         "steps": [asdict(line) for line in decisions.funnel],
         "documents": {"in": facts.num_documents, "kept": int(decisions.documents.kept.sum())},
@@ -99,7 +99,7 @@ def _shard_counts(shards: Sequence[ShardInfo]) -> dict[str, int]:
     }
 
 
-def _dump_counts(layout: Layout, items: list[int]) -> dict[str, Any]:
+def _dump_counts(layout: Layout, items: list[str]) -> dict[str, Any]:
     counts = [read_metadata(layout.documents(item))[1] for item in items]
     damaged = [
         {"work_item": item, **example}

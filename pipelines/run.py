@@ -20,9 +20,9 @@ class Run:
     """The state that the passes share.
 
     items: work items still taking part (one that fails leaves, named in its pass's report); connect_to: where
-    to reach hosts that are not where their name says; prints: fingerprint of the documents of each work item, on
-    which those of all later passes are built; is_decided: this run has written a funnel; shards: the result, once
-    packed. retry_failed: ask again for the images whose fetch failed in a way that may pass.
+    to reach hosts that are not where their name says; prints: fingerprint of the documents of each work item by its
+    key, on which those of all later passes are built; is_decided: this run has written a funnel; shards: the result,
+    once packed. retry_failed: ask again for the images whose fetch failed in a way that may pass.
     """
 
     recipe: Recipe
@@ -30,7 +30,7 @@ class Run:
     cluster: Cluster
     connect_to: ConnectTo = field(default_factory=dict)
     items: list[WorkItem] = field(default_factory=list)
-    prints: dict[int, str] = field(default_factory=dict)
+    prints: dict[str, str] = field(default_factory=dict)
     reports: list[PassReport] = field(default_factory=list)
     is_decided: bool = False
     shards: list[ShardInfo] | None = None
@@ -42,9 +42,9 @@ class Run:
         return any(report.failures for report in self.reports)
 
     @property
-    def indices(self) -> list[int]:
-        """The work items still taking part, by index."""
-        return [item.index for item in self.items]
+    def keys(self) -> list[str]:
+        """The work items still taking part, by key, in dump order."""
+        return [item.key for item in self.items]
 
     def go(
         self, name: str, function: Callable[..., Any], todo: Sequence[tuple[WorkItem, tuple[Any, ...]]],

@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from infimm_data.comparing import GroupsImages
 from infimm_data.errors import ConfigError
 from infimm_data.files import exists, join
-from infimm_data.rules import GroupsImages, Mask, measured_with
+from infimm_data.rules import Mask, measured_with
 from pipelines.facts import Facts, load_facts
-from pipelines.layout import Layout
+from pipelines.layout import Layout, refuse_numbered
 from pipelines.passes.decide import decide
 from pipelines.passes.decisions import decided_items
 from pipelines.passes.group import add_document_groups, add_stored_comparisons, group_images
 from pipelines.recipe import Recipe, Step, load_recipe
+from pipelines.sources.contract import WorkItem
 from pipelines.takedown import honouring_takedowns
 
 
@@ -27,13 +29,14 @@ def where_a_build_is(out: str) -> str:
 
 def stored_recipe(layout: Layout) -> Recipe:
     """Return the recipe of the build's last run, takedowns honoured; raises ConfigError where there is no build."""
+    refuse_numbered(layout)
     if not exists(layout.recipe):
         raise ConfigError(f"{layout.out}: no recipe.yaml there; {where_a_build_is(layout.out)}")
     return honouring_takedowns(load_recipe(layout.recipe), layout)
 
 
-def stored_items(layout: Layout) -> list[int]:
-    """Return the work items on which the last run decided; raises ConfigError where none was."""
+def stored_items(layout: Layout) -> list[WorkItem]:
+    """Return the work items on which the last run decided, in dump order; raises ConfigError where none was."""
     if not (found := decided_items(layout)):
         raise ConfigError(f"{layout.out}: nothing was decided there yet; {where_a_build_is(layout.out)}")
     return found
@@ -46,7 +49,7 @@ def stored_facts(layout: Layout, recipe: Recipe) -> Facts:
     """
     measures = {rule.measure for step in recipe.steps for rule in step.filter.rules()} | {"status"}
     compared = {name for step in recipe.steps if isinstance(step.filter, GroupsImages) for name in step.filter.compares}
-    items = stored_items(layout)
+    items = [item.key for item in stored_items(layout)]
     facts = load_facts(layout, items, recipe, measures | compared)
     facts = add_document_groups(facts, recipe.steps, layout, items)
     return add_stored_comparisons(facts, recipe.steps, layout, items)

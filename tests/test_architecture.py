@@ -22,7 +22,10 @@ MAY_IMPORT = {
     "pipelines": set(ROOMS),
 }
 # Where training and evaluation are launched:
-MODEL_CALLERS = ("pipelines.commands.train", "pipelines.commands.eval", "pipelines.demo.")
+MODEL_CALLERS = (
+    "pipelines.commands.train", "pipelines.commands.plan", "pipelines.commands.explain", "pipelines.commands.eval",
+    "pipelines.demo.",
+)  # fmt: skip
 TORCH_BELOW = ("infimm_data.stream", "infimm_data.torchvision_ops")  # the shim that filters and model both need
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 80

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from model.config import TrainConfig
 from model.evaluation.recipe import load_eval_recipe
 from pipelines.cli import main
 from pipelines.recipe import load_recipe
-from tests.pipelines.archives.made_archives import write_crawl
+from tests.made_dumps import make_dump
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 BUILD = sorted((CONFIGS / "build").glob("*.yaml"))
@@ -29,40 +29,60 @@ def test_a_build_recipe_parses_and_every_step_edits_or_states_rules(path):
     assert [step.name for step in recipe.steps if not step.filter.rules()] == [step.name for step in recipe.edits]
 
 
-def in_place(kind: str, folder: Path) -> dict[str, str]:
-    """Put a dump of a kind that lies elsewhere (on the network, or made by the user) in place; return its settings."""
-    if kind == "common_crawl":
-        write_crawl(folder, files=2)
-        return {"base": str(folder)}
-    if kind == "common_crawl_index":
-        names = ("filename", "offset", "length", "url")
-        rows = [dict(zip(names, row, strict=True)) for row in write_crawl(folder, files=2)]
-        (folder / "index.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        return {"base": str(folder), "path": str(folder / "index.jsonl")}
-    if kind == "live_crawl":
-        (folder / "pages.txt").write_text("https://a.example/\n")
-        return {"path": str(folder / "pages.txt")}
-    return {}
+@pytest.fixture
+def dry_run(tmp_path, capsys):
+    """Return a function that dry-runs a recipe over a made dump with other settings: its status, and what it says."""
+
+    def run(recipe: Path, **settings) -> tuple[int, str]:
+        (tmp_path / "dump").mkdir(exist_ok=True)
+        data = load_yaml(str(recipe))
+        data["source"] |= {**make_dump(recipe.stem, tmp_path / "dump"), **settings}
+        (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(data, sort_keys=False))
+        status = main(["build", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "out"), "--dry-run"])
+        assert not (tmp_path / "out").exists()
+        said = capsys.readouterr()
+        return status, said.out + said.err
+
+    return run
+
+
+WITHOUT_COLUMNS = ("web_archive", "common_crawl", "img2dataset_shards", "mint1t", "openflamingo", "live_crawl")
 
 
 @pytest.mark.parametrize("path", BUILD, ids=lambda path: path.stem)
-def test_a_build_recipe_dry_runs_or_names_the_dump_that_is_to_be_put_in_place(path, tmp_path, capsys):
-    data = load_yaml(str(path))
-    (tmp_path / "dump").mkdir()
-    given = in_place(data["source"]["kind"], tmp_path / "dump")
-    data["source"] |= given
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(yaml.safe_dump(data, sort_keys=False))
-    status = main(["build", str(recipe), "--out", str(tmp_path / "out"), "--dry-run"])
-    said = capsys.readouterr()
-    if status == 0:
-        assert "work items" in said.out
-    else:
-        assert not given
-        assert status == 2
-        assert said.err.count("\n") == 1
-        assert any(str(value) in said.err for key, value in data["source"].items() if key != "kind"), said.err
-    assert not (tmp_path / "out").exists()
+def test_a_build_recipe_dry_runs_over_its_dump_and_tells_what_it_holds(path, dry_run):
+    status, said = dry_run(path)
+    assert status == 0, said
+    kind = load_yaml(str(path))["source"]["kind"]
+    is_crawl = kind == "live_crawl"  # which tells how much there is, not what
+    told = "an unknown number of images, the time" if is_crawl else r"about [\d,]+ images, \d+\.\d s to extract"
+    assert re.search(r"^    0 +(\d[\d.]* [kM]?B|size unknown)  \S", said, re.MULTILINE), said
+    size = "of unknown size" if is_crawl else r"\d[\d.]* [kM]?B to read"
+    assert re.search(rf"^\d+ work items, {size}$", said, re.MULTILINE), said
+    expected = rf"before any step: about ([\d,]+) documents, {told}"
+    found = re.search(expected, said)
+    assert found, said
+    assert int(found[1].replace(",", "")) >= 4
+    assert ("columns: " in said) == (kind not in WITHOUT_COLUMNS), said
+    assert "a build would stop" not in said, said
+
+
+@pytest.mark.parametrize("path", BUILD, ids=lambda path: path.stem)
+def test_a_build_recipe_without_its_dump_names_what_is_to_be_put_in_place(path, dry_run, tmp_path):
+    kind = load_yaml(str(path))["source"]["kind"]
+    status, said = dry_run(path, **{"base" if kind == "common_crawl" else "path": str(tmp_path / "absent")})
+    assert status == 2
+    assert said.count("\n") == 1, said
+    assert str(tmp_path / "absent") in said
+
+
+def test_a_dry_run_names_a_score_that_the_dump_does_not_have(dry_run):
+    status, said = dry_run(CONFIGS / "build" / "datacomp.yaml", preset="generic")
+    assert status == 0
+    assert (
+        "step stored_score asks for 'clip_l14_similarity_score', which the dump does not have; a build would stop"
+        in said
+    )
 
 
 @pytest.mark.parametrize("path", TRAIN, ids=lambda path: path.stem)

@@ -15,14 +15,19 @@ from infimm_data.stream.tokens import IGNORED, Ints
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One packed row of T tokens; `images` in the order of their first use, `image_index` points into them."""
+    """One packed row of T tokens; `images` in the order of their first use, `image_index` points into them.
+
+    shown: for each image, the document in the row and the number of the image in it, both from 0.
+    """
 
     input_ids: Ints
     labels: Ints
     document_ids: Ints
     position_ids: Ints
     image_index: Ints
+    sources: Ints
     images: tuple[Pixels, ...]
+    shown: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +37,8 @@ class Batch:
     input_ids [B, T] int64 · labels [B, T] int64, -100 where no loss, aligned with input_ids (the model shifts) ·
     document_ids [B, T] int32, 0, 1, ... within a row, -1 on padding · position_ids [B, T] int64, restart at each
     document · image_index [B, T] int32, which of the N images a token looks at, -1 for none · images
-    [N, 3, H, W] uint8, all images of the batch, flat (N may be 0).
+    [N, 3, H, W] uint8, all images of the batch, flat (N may be 0) · sources [B, T] int16, the number of the dataset
+    that a token comes from (`Stream.source_names`), -1 on padding.
     """
 
     input_ids: Tensor
@@ -41,6 +47,7 @@ class Batch:
     position_ids: Tensor
     image_index: Tensor
     images: Tensor
+    sources: Tensor
 
     @property
     def num_tokens(self) -> int:
@@ -73,4 +80,5 @@ def collate(rows: Sequence[Row], *, image_side: int) -> Batch:
         position_ids=torch.from_numpy(np.stack([row.position_ids for row in rows])),
         image_index=torch.from_numpy(np.stack(image_index).astype(np.int32)),
         images=torch.from_numpy(images),
+        sources=torch.from_numpy(np.stack([row.sources for row in rows]).astype(np.int16)),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -36,6 +36,9 @@ class Prefetched(Generic[T]):
             self._put((None, StopIteration()))
         except BaseException as error:  # noqa: BLE001 -- carried to the consumer's thread, never swallowed
             self._put((None, error))
+        finally:
+            if isinstance(self._items, Generator):
+                self._items.close()  # what it works with (threads of its own) ends here, not when it is collected
 
     def _put(self, entry: tuple[T | None, BaseException | None]) -> bool:
         while not self._is_stopped.is_set():

@@ -8,7 +8,6 @@ text, never tokens.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,10 +22,13 @@ IGNORED = -100
 AT_IMAGE, AT_SENTENCE, AT_WORD, INSIDE_WORD = 3, 2, 1, 0
 """How good a place before a token is for a cut."""
 
-_SPACE = re.compile(r"\s+")
-_UNSPACED_END = re.compile("[。！？]")
-_ENDS = frozenset(".!?…")
-_QUOTED = frozenset(end + quote for end in _ENDS for quote in "\"'”’)]")
+
+def _codes(characters: str) -> npt.NDArray[np.uint32]:
+    return np.array([ord(character) for character in characters], dtype=np.uint32)
+
+
+_IS_SPACE = np.array([chr(code).isspace() for code in range(0x3002)])  # U+3000 is the last one that is
+_UNSPACED_ENDS, _ENDS, _QUOTES = _codes("。！？"), _codes(".!?…"), _codes("\"'”’)]")
 
 Ints = npt.NDArray[np.int64]
 
@@ -154,34 +156,55 @@ def cut_qualities(text: str) -> Ints:
 
     None before the first: what stands before a text is its image, and the two stay together.
     """
-    qualities = np.full(len(text) + 1, INSIDE_WORD, dtype=np.int64)
-    for match in _SPACE.finditer(text):
-        start, stop = match.span()
-        ends_sentence = (
-            "\n" in match.group() or text[start - 1 : start] in _ENDS or text[max(0, start - 2) : start] in _QUOTED
-        )
-        qualities[start : stop + 1] = AT_SENTENCE if ends_sentence else AT_WORD
-    for match in _UNSPACED_END.finditer(text):
-        qualities[match.end()] = AT_SENTENCE
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    qualities = np.full(len(codes) + 1, INSIDE_WORD, dtype=np.int64)
+    is_space = _IS_SPACE[np.minimum(codes, len(_IS_SPACE) - 1)]
+    edges = np.flatnonzero(np.diff(is_space, prepend=False, append=False))
+    starts, stops = edges[::2], edges[1::2]  # of the runs of white space
+    before = np.where(starts > 0, codes[starts - 1], 0)
+    second = np.where(starts > 1, codes[np.maximum(starts - 2, 0)], 0)
+    lines = np.concatenate([[0], np.cumsum(codes == ord("\n"))])
+    ends_sentence = (
+        np.isin(before, _ENDS) | (np.isin(second, _ENDS) & np.isin(before, _QUOTES)) | (lines[stops] > lines[starts])
+    )
+    found = np.where(ends_sentence, AT_SENTENCE, AT_WORD)
+    qualities[:-1][is_space] = np.repeat(found, stops - starts)
+    qualities[stops] = found
+    qualities[1:][(codes[:, None] == _UNSPACED_ENDS).any(1)] = AT_SENTENCE
     return qualities
 
 
-def pieces(tokens: Tokens, max_tokens: int) -> Iterator[Tokens]:
-    """Cut tokens into pieces of at most `max_tokens` (>= 1), each of them kept.
+def pieces(tokens: Tokens, max_tokens: int, *, max_images: int | None = None) -> Iterator[Tokens]:
+    """Cut tokens into pieces of at most `max_tokens` (>= 1) that see at most `max_images` (>= 1), each of them kept.
 
     A cut goes before the last `<image>` that fits, else before the last sentence, else the last word, else where
     the row is full. A piece that goes on keeps seeing its last image; its first token has nothing before it, so
     it is never predicted (the only loss that a cut costs).
     """
     start = 0
-    while len(tokens) - start > max_tokens:
-        window = tokens.cuts[start + 1 : start + max_tokens + 1]
-        stop = start + max_tokens
-        for quality in (AT_IMAGE, AT_SENTENCE, AT_WORD):
-            places = np.flatnonzero(window == quality)
-            if len(places):
-                stop = start + 1 + int(places[-1])
-                break
+    while True:
+        whole = min(_images_end(tokens, start, max_images), len(tokens))
+        if whole - start > max_tokens:
+            window = tokens.cuts[start + 1 : start + max_tokens + 1]
+            stop = start + max_tokens
+            for quality in (AT_IMAGE, AT_SENTENCE, AT_WORD):
+                places = np.flatnonzero(window == quality)
+                if len(places):
+                    stop = start + 1 + int(places[-1])
+                    break
+        else:
+            stop = whole
         yield tokens.part(start, stop)
         start = stop
-    yield tokens.part(start, len(tokens))
+        if start >= len(tokens):
+            return
+
+
+def _images_end(tokens: Tokens, start: int, max_images: int | None) -> int:
+    """Return where the first image stands that is one too many for a piece from `start` on."""
+    if max_images is None:
+        return len(tokens)
+    index = tokens.image_index[start:]
+    first = np.flatnonzero(np.diff(index, prepend=-1) != 0)  # where another image comes into sight
+    first = first[index[first] >= 0]
+    return start + int(first[max_images]) if len(first) > max_images else len(tokens)

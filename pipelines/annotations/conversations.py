@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any, Literal
 
 from infimm_data.document import Document, ImageNode, Node, Role, TextNode
@@ -203,14 +202,9 @@ def record_of(conversation: Conversation, placeholder: str = PLACEHOLDER) -> str
             _put(conversation.row, path, None)
     data = {"row": conversation.row, "texts": texts, "placeholder": placeholder}
     try:
-        return json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=_number, allow_nan=False)
+        return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except (RecursionError, ValueError) as error:
         raise NotAConversation("not_json", str(error)) from None
-
-
-def _number(value: Any) -> float:
-    assert isinstance(value, Decimal), f"JSON has no {type(value).__name__}"
-    return float(value)
 
 
 def _put(row: Any, path: Path, value: str | None) -> None:

@@ -16,6 +16,12 @@ has it. Layouts are those of the files that each set publishes:
 | ocrvqa | dataset.json | {id: questions[], answers[], imageURL, split}: one conversation per image |
 | gqa | train_balanced_questions.json | {id: imageId, question, answer} |
 | scienceqa | problems.json | {id: question, choices[], answer, hint, image, split} |
+
+Compared with what public loaders of the official files read: OCR-VQA in open-mmlab/mmpretrain (datasets/ocr_vqa.py;
+its own script saves a cover with the suffix of imageURL, LLaVA's as .jpg), DocVQA (questionId, docId,
+ucsf_document_id, data_split) as HuggingFaceM4/DocumentVQA lists them, ST-VQA (file_path below `train/`; dataset and
+file_name beside it), TextCaps (dl.fbaipublicfiles.com/textvqa/data/textcaps: image_path, flickr_original_url beside
+it), TextVQA (image_id with .jpg below `train_images/`).
 """
 
 from __future__ import annotations
@@ -40,12 +46,12 @@ TaskName = Literal[
 class Task:
     """How the rows of a set become questions about an image.
 
-    place: of the rows, see `pipelines.annotations.rows.read_rows`; image: name of the image file from the fields of
+    place: of the rows, see `pipelines.records.json_values`; image: name of the image file from the fields of
     the row, `key` being the name of the row itself; prompt: after the question, or all there is to ask; question,
     answers, choices, hint: names of fields, the first answers field that is there counts; names: place of a list
     that gives the image of each image_id its file_name; urls: fields with an address of the image; splits: what the
     split field holds -> the split's name; rejects: fields that are true where a row is not to be used; spelling:
-    answers that the prompt spells in another way.
+    answers that the prompt spells in another way; suffix_varies: an image may lie there with another suffix.
     """
 
     place: str
@@ -61,6 +67,7 @@ class Task:
     splits: Mapping[str, str] = field(default_factory=dict)
     rejects: tuple[str, ...] = ()
     spelling: Mapping[str, str] = field(default_factory=dict)
+    suffix_varies: bool = False
 
 
 _COCO = "COCO_train2014_{image_id:012d}.jpg"
@@ -101,7 +108,7 @@ TASKS: dict[TaskName, Task] = {
     ),
     "ocrvqa": Task(
         place="", image="{key}.jpg", urls=("imageURL",), question="questions", prompt=SHORT, answers=("answers",),
-        splits={"1": "train", "2": "val", "3": "test"},
+        splits={"1": "train", "2": "val", "3": "test"}, suffix_varies=True,
     ),
     "gqa": Task(place="", image="{imageId}.jpg", question="question", prompt=SHORT, answers=("answer",)),
     "scienceqa": Task(

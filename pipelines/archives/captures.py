@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from pipelines.archives.files import is_safe_name
-from pipelines.rows import read_rows
+from pipelines.records.rows import RowFormat, read_rows
+from pipelines.sources.contract import Skipped, WorkItem
 
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "url": ("url",),
@@ -46,10 +48,21 @@ class BadRow:
     url: str = ""
 
 
-def read_captures(path: str, first: int, last: int) -> Iterator[Capture | BadRow]:
+INDEX = RowFormat(columns=_COLUMNS)
+"""How an index is read."""
+
+
+def read_captures(item: WorkItem, first: int, last: int) -> Iterator[Capture | BadRow]:
     """Yield the rows [first, last) of a table, whatever its layout. Raises SourceError where it cannot be read."""
-    for number, row in enumerate(read_rows(path, _COLUMNS, first, last), first):
-        yield _capture(row, number)
+    if item.path.lower().endswith(".parquet"):
+        rows = read_rows(replace(item, span=(first, last)), INDEX)
+    else:
+        rows = islice(read_rows(replace(item, span=None), INDEX), first, last)
+    for number, row in enumerate(rows, first):
+        if isinstance(row, Skipped):
+            yield BadRow(number, f"{row.reason}: {row.detail}"[:200])
+        else:
+            yield _capture(row.data, number)
 
 
 def _capture(row: Mapping[str, Any], number: int) -> Capture | BadRow:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
 
 from infimm_data.errors import ConfigError
+from infimm_data.rules import DUMP_PREFIX
 from pipelines.build import Pass, build
 from pipelines.executor import Cluster
 from pipelines.http_session import ConnectTo
@@ -78,28 +79,64 @@ def show_work_items(recipe: Recipe, console: Console) -> None:
     """Print what a build would read and do, without doing it: work items, columns, an estimate of what they hold."""
     items = recipe.source.work_items()
     for item in items[:SHOWN_ITEMS]:
-        size = f"{item.size_bytes / 1e6:.2f} MB" if item.size_bytes else "? MB"
-        say(console, f"{item.index:>5}  {size:>13}  {item.name}")
+        size = human_bytes(item.size_bytes) if item.size_bytes else "size unknown"
+        say(console, f"{item.index:>5}  {size:>12}  {item.name}")
     if len(items) > SHOWN_ITEMS:
-        say(console, f"  ...  and {len(items) - SHOWN_ITEMS} more")
-    steps = " -> ".join(step.name for step in recipe.steps)
+        say(console, f"  ...  and {len(items) - SHOWN_ITEMS:,} more")
     found = preview(recipe.source, items)
     total = sum(item.size_bytes for item in items) if found.size_bytes is None else found.size_bytes
+    read = f"{human_bytes(total)} to read" if total else "of unknown size"
+    say(console, f"{len(items):,} work items, {read}")
     if found.columns:
         say(console, f"columns: {', '.join(found.columns)}")
-    say(console, f"{len(items)} work items, {total / 1e6:.2f} MB; steps: {steps or 'none'}")
+    say(console, f"steps: {' -> '.join(step.name for step in recipe.steps) or 'none'}")
     say(console, f"before any step: {_estimate(found)} ({found.how})")
+    if found.skipped:
+        reasons = ", ".join(f"{reason} {number:,}" for reason, number in found.skipped.items())
+        say(console, f"records of the sample that become no document: {reasons}")
+    if found.skipped and found.num_documents == 0:
+        say(console, "no record of the sample becomes a document: do kind and columns fit the dump?", style="red")
+    for step, measure in _unmeasured(recipe, found):
+        say(console, f"step {step} asks for '{measure}', which the dump does not have; a build would stop", style="red")
+    say(console, "nothing was written; the same command without --dry-run builds")
+
+
+def _unmeasured(recipe: Recipe, found: Preview) -> Iterator[tuple[str, str]]:
+    """Yield (step, name) of what rules ask of the dump itself and nothing in the sample has."""
+    if found.measures is None:
+        return
+    for step in recipe.steps:
+        for rule in step.filter.rules():
+            name = rule.measure.removeprefix(DUMP_PREFIX)
+            if name != rule.measure and name not in found.measures and not getattr(rule, "or_unknown", False):
+                yield step.name, name
 
 
 def _estimate(found: Preview) -> str:
-    numbers = [
+    documents, images = (
         f"{'an unknown number of' if number is None else f'about {number:,}'} {what}"
         for number, what in ((found.num_documents, "documents"), (found.num_images, "images"))
-    ]
-    if found.seconds is not None:
-        hours = found.seconds / 3600
-        numbers.append(f"{f'{hours:,.1f} h' if hours >= 1 else f'{found.seconds:.1f} s'} to extract on one core")
-    return ", ".join(numbers)
+    )
+    if found.seconds is None:
+        return f"{documents}, {images}, the time is not known"
+    return f"{documents}, {images}, {human_seconds(found.seconds)} to extract on one core"
+
+
+def human_bytes(size: int) -> str:
+    """Return a size with the largest unit (1000 of one are one of the next) of which it has at least one."""
+    number, unit = float(size), "B"
+    for larger in ("kB", "MB", "GB", "TB", "PB"):
+        if number < 1000:
+            break
+        number, unit = number / 1000, larger
+    return f"{number:.0f} {unit}" if unit == "B" else f"{number:,.1f} {unit}"
+
+
+def human_seconds(seconds: float) -> str:
+    """Return a duration in seconds, minutes or hours."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
 
 
 def show_crawl(found: Mapping[str, Counter[str]], console: Console) -> None:

@@ -21,12 +21,15 @@ from typing import Literal
 from pipelines.archives.records import Damage, Record, parse_header_lines, read_records
 from pipelines.archives.writer import REQUEST, RESPONSE, WARC_FIELDS, warc_fields, warc_record
 from pipelines.crawl.exchange import Exchange
+from pipelines.crawl.payloads import KINDS, Payload, Payloads, payload_digest, revisit_fields
 
 Kind = Literal["page", "image", "robots", "sitemap"]
 
 OPEN = ".open"  # as Heritrix marks them
 _STORED: frozenset[str] = frozenset(("robots", "sitemap"))  # answers that a later run needs again
 _METADATA_BYTES = 1 << 16
+REVISIT = "revisit"
+"""The outcome of a visit whose answer was the same as an earlier one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class PartArchive:
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     _done: set[bytes] = field(default_factory=set)
     _stored: dict[tuple[str, str], Stored] = field(default_factory=dict)
+    _payloads: Payloads = field(default_factory=Payloads)
     _segment: int = 0
     _file: io.FileIO | None = None
 
@@ -58,6 +62,7 @@ class PartArchive:
         """Read what earlier runs left, and cut off the visit in which one was killed."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for path in sorted(self.folder.glob(f"{self.part:05d}-*.warc.gz*")):
+            self._payloads.end_file()
             end = self._scan(path)
             self._segment = int(path.name[6:11]) + 1
             if path.name.endswith(OPEN):
@@ -67,6 +72,8 @@ class PartArchive:
                     continue
                 os.truncate(path, end)
                 self._file = path.open("ab", buffering=0)
+            else:
+                self._payloads.end_file()
 
     def holds(self, kind: Kind, url: str) -> bool:
         """Say whether a URL was visited, however that came out."""
@@ -90,7 +97,13 @@ class PartArchive:
         offset = file.tell()
         for exchange in exchanges:
             is_last = exchange is exchanges[-1]
-            answer = _records(exchange, keeps_response=keeps_last or not is_last)
+            if is_last and keeps_last and (found := payload_digest(kind, exchange)):
+                known, response_id = self._payloads.find(kind, found), _new_id()
+                answer = _records(exchange, response_id, digest=found, revisits=known)
+                self._payloads.note(kind, found, Payload(exchange.url, exchange.date, response_id))
+                outcome = outcome if known is None else REVISIT
+            else:
+                answer = _records(exchange, _new_id() if keeps_last or not is_last else None)
             if is_last and kind in _STORED and len(answer) > 1:
                 place = Stored(Path(file.name), offset + sum(map(len, pieces)) + len(answer[0]), exchange.date)
                 self._stored[kind, url] = place
@@ -114,6 +127,7 @@ class PartArchive:
                 self._stored[key] = replace(place, path=whole)
         self._file = None
         self._segment += 1
+        self._payloads.end_file()
 
     def _opened(self) -> io.FileIO:
         if self._file is None:
@@ -130,26 +144,26 @@ class PartArchive:
 
     def _scan(self, path: Path) -> int:
         """Note the visits of a file; return where the last whole one ends."""
-        last: tuple[Record, Stored | None] | None = None
+        last: tuple[Record, Record | None] | None = None
         end, answer = 0, None
         with path.open("rb") as file:
             for record in read_records(file, lambda kind, url: _METADATA_BYTES if kind == "metadata" else 0):
                 if last is not None and record.offset != last[0].offset:
                     end = record.offset
-                    self._note_visit(*last)
+                    self._note_visit(path, *last)
                 last = None
                 if isinstance(record, Damage):
                     return end
                 if record.kind == "response":
-                    answer = Stored(path, record.offset, record.date)
+                    answer = record
                 elif record.kind == "metadata" and not record.missing_bytes:
                     last, answer = (record, answer), None
             if last is not None:
                 end = file.seek(0, os.SEEK_END)
-                self._note_visit(*last)
+                self._note_visit(path, *last)
         return end
 
-    def _note_visit(self, record: Record, answer: Stored | None) -> None:
+    def _note_visit(self, path: Path, record: Record, answer: Record | None) -> None:
         said = parse_header_lines(record.block.split(b"\n"))
         kind = said.get("kind", "")
         try:
@@ -157,8 +171,13 @@ class PartArchive:
         except ValueError:
             key = _key(kind, record.url)
         self._note(key, kind, said.get("outcome", ""))
-        if kind in _STORED and answer is not None:
-            self._stored[kind, record.url] = answer
+        if answer is None:
+            return
+        if kind in _STORED:
+            self._stored[kind, record.url] = Stored(path, answer.offset, answer.date)
+        elif kind in KINDS and (found := answer.headers.get("warc-payload-digest")):
+            place = Payload(answer.url, answer.date, answer.headers.get("warc-record-id", ""))
+            self._payloads.note(kind, found, place)
 
 
 def _write(file: io.FileIO, data: bytes) -> None:
@@ -168,18 +187,23 @@ def _write(file: io.FileIO, data: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
-def _records(exchange: Exchange, *, keeps_response: bool) -> list[bytes]:
-    request_id, response_id = _new_id(), _new_id()
+def _records(
+    exchange: Exchange, response_id: str | None, *, digest: str = "", revisits: Payload | None = None
+) -> list[bytes]:
+    """Return the request, and the answer where it has an id: of a payload that stands elsewhere its headers alone."""
     about: tuple[tuple[str, str], ...] = (("WARC-Target-URI", exchange.url),)
     if exchange.address:
         about += (("WARC-IP-Address", exchange.address),)
-    asked = _record(
-        "request", exchange.request, exchange.date, REQUEST, (*about, ("WARC-Concurrent-To", response_id)), request_id
-    )
-    if not keeps_response:
+    concurrent = ("WARC-Concurrent-To", response_id or _new_id())
+    asked = _record("request", exchange.request, exchange.date, REQUEST, (*about, concurrent))
+    if response_id is None:
         return [asked]
-    cut = (("WARC-Truncated", "length"),) if exchange.is_cut else ()
-    return [asked, _record("response", exchange.response, exchange.date, RESPONSE, (*about, *cut), response_id)]
+    about += (("WARC-Truncated", "length"),) if exchange.is_cut else ()
+    about += (("WARC-Payload-Digest", digest),) if digest else ()
+    if revisits is None:
+        return [asked, _record("response", exchange.response, exchange.date, RESPONSE, about, response_id)]
+    about += tuple(revisit_fields(revisits))
+    return [asked, _record("revisit", exchange.head, exchange.date, RESPONSE, about, response_id)]
 
 
 def _metadata(kind: str, url: str, outcome: str, num_hops: int) -> bytes:

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from infimm_data.comparing import GroupsDocuments
 from infimm_data.files import file_system, join
 from infimm_data.links import PAIR, RECORD, num_keys
-from infimm_data.rules import GroupsDocuments
 from pipelines.dedup.components import Stage, find_groups
 from pipelines.dedup.signatures import Part
 from pipelines.dedup.stages import RECORD_COPIES, Plan, write_alike, write_keys, write_links

@@ -41,7 +41,7 @@ class Images:
     keys: "ID/NODE" of each. size: image nodes of the work item, which stand from row `start` on.
     """
 
-    item: int
+    item: str
     path: str
     keys: tuple[str, ...]
     rows: npt.NDArray[np.int64]
@@ -210,5 +210,5 @@ def _tables(images: Sequence[Images], found: Sequence[str]) -> Iterator[pa.Table
         here = read_segments(found, _FOUND, number, number + 1)
         values = np.full(one.size, np.nan)
         values[here["row"] - one.start] = here["similarity"]
-        item = pa.array(np.full(one.size, one.item, dtype=np.int64))
+        item = pa.array([one.item] * one.size, type=pa.string())
         yield pa.table({"item": item, MEASURE: pa.array(values, from_pandas=True)})

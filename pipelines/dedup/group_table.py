@@ -20,7 +20,7 @@ from pipelines.facts import EARLIER
 def write_groups(plan: Plan, name: str, members: Sequence[str], path: str, print_: str) -> int:
     """Write the groups of all work items to one table, a row group each; return how many groups there are.
 
-    Columns: item (the work item), id, NAME_group ("ITEM/ROW" of the group's first document, null where it is alone),
+    Columns: item (its key), id, NAME_group ("KEY/ROW" of the group's first document, null where it is alone),
     and, where there is an earlier dataset, NAME_group_earlier (the id of the first document there that the group has).
     """
     counts: dict[str, Any] = {}
@@ -29,11 +29,11 @@ def write_groups(plan: Plan, name: str, members: Sequence[str], path: str, print
 
 
 def _group_tables(plan: Plan, name: str, members: Sequence[str], counts: dict[str, Any]) -> Iterator[pa.Table]:
-    parts = [part for part in plan.parts if part.item >= 0]
+    parts = [part for part in plan.parts if part.item]
     num_earlier = parts[0].start if parts else 0
     twins = _earlier_ids(plan, members, num_earlier) if num_earlier else None
     starts = np.array([part.start for part in parts], dtype=np.int64)
-    items = np.array([part.item for part in parts], dtype=np.int64)
+    items = np.array([part.item for part in parts], dtype=object)
     counts["groups"] = 0
     for part in parts:
         here, roots = _members_of(plan, members, part)
@@ -46,7 +46,7 @@ def _group_tables(plan: Plan, name: str, members: Sequence[str], counts: dict[st
         slugs = np.full(part.size, None, dtype=object)
         slugs[grouped] = [f"{item}/{row}" for item, row in zip(items[place].tolist(), rows.tolist(), strict=True)]
         columns = {
-            "item": np.full(part.size, part.item, dtype=np.int64),
+            "item": pa.array([part.item] * part.size, type=pa.string()),
             "id": read_table(part.path, columns=["id"]).column("id"),
             f"{name}_group": pa.array(slugs, type=pa.string()),
         }
@@ -67,7 +67,7 @@ def _members_of(plan: Plan, members: Sequence[str], part: Part) -> tuple[npt.NDA
 
 def _earlier_ids(plan: Plan, members: Sequence[str], num_earlier: int) -> dict[int, str]:
     """Return the id of each document of the earlier dataset that is the first of a group."""
-    (index,) = (part for part in plan.parts if part.item < 0)
+    (index,) = (part for part in plan.parts if not part.item)
     here, roots = _members_of(plan, members, index)
     own = here[here == roots]
     ids = read_table(index.path, columns=["id"]).column("id").take(pa.array(own)).to_pylist()

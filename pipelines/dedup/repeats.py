@@ -45,13 +45,13 @@ class RepeatPlan:
     buckets: int
 
 
-def repeats_path(layout: Layout, name: str, item: int) -> str:
+def repeats_path(layout: Layout, name: str, item: str) -> str:
     """Return where the repeated keys of a work item lie; name: the step's config name."""
-    return layout.groups(f"{name}-{item:05d}")
+    return layout.groups(f"{name}-{item}")
 
 
 def find_repeats(
-    edits: Sequence[Step], layout: Layout, paths: Mapping[int, str], *, share: int, print_: str, stage: Stage
+    edits: Sequence[Step], layout: Layout, paths: Mapping[str, str], *, share: int, print_: str, stage: Stage
 ) -> None:
     """Write, for each work item in `paths`, the keys of what is repeated and stands in it: a column `key`.
 

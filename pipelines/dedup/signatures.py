@@ -23,16 +23,16 @@ _ROWS_AT_ONCE = 1 << 14  # 8 MiB of MinHash
 
 @dataclass(frozen=True)
 class Part:
-    """A table with signatures: `size` rows that stand from position `start` on; item: -1 of an earlier dataset."""
+    """A table with signatures: `size` rows from position `start` on; item: its key, "" of an earlier dataset."""
 
     path: str
     column: str
     start: int
     size: int
-    item: int
+    item: str
 
 
-def in_a_row(tables: Sequence[tuple[int, str, str]]) -> list[Part]:
+def in_a_row(tables: Sequence[tuple[str, str, str]]) -> list[Part]:
     """Return tables, given as (item, path, column), with the positions at which each starts."""
     parts: list[Part] = []
     start = 0

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from infimm_data.comparing import GroupsNearCopies
+from infimm_data.comparing import GroupsDocuments, GroupsNearCopies
 from infimm_data.groups import Positions
 from infimm_data.links import (
     PAIR,
@@ -22,7 +22,6 @@ from infimm_data.links import (
     signature_bytes,
     unique_pairs,
 )
-from infimm_data.rules import GroupsDocuments
 from pipelines.dedup.segments import SegmentWriter, open_segments, read_in_pieces, read_segments
 from pipelines.dedup.signatures import Part, batches, rows_at
 

@@ -93,5 +93,5 @@ def _tables(plan: CountPlan, counts: Sequence[str]) -> Iterator[pa.Table]:
         values = np.ones(part.size)
         values[found["position"] - part.start] = found["count"]
         keys = read_table(part.path, columns=["id", "node"]).replace_schema_metadata(None)
-        table = keys.add_column(0, "item", pa.array(np.full(part.size, part.item, dtype=np.int64)))
+        table = keys.add_column(0, "item", pa.array([part.item] * part.size, type=pa.string()))
         yield table.append_column(MEASURE, pa.array(values))

@@ -7,13 +7,13 @@ comes first, as everywhere in interleaved sets. An image that cannot be used cos
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from infimm_data.document import Document, ImageNode, Measure, Node, Origin, TextNode, new_document
 from pipelines.records.files import Record
+from pipelines.records.values import as_number, as_pixels
 from pipelines.sources.contract import Skipped
 
 MAX_NODES = 100_000  # of one document; the longest of OBELICS have some hundreds
@@ -54,22 +54,6 @@ def as_mapping(found: Any) -> Mapping[str, Any]:
         except (ValueError, RecursionError):
             return {}
     return found if isinstance(found, Mapping) else {}
-
-
-def as_number(found: Any) -> float | None:
-    """Return a finite number as float; None for anything else, `true` included."""
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        return None
-    try:
-        return float(found) if math.isfinite(found) else None
-    except OverflowError:  # an integer beyond any float
-        return None
-
-
-def as_pixels(found: Any) -> int | None:
-    """Return a size in pixels, 1 to 2**31 - 1, as tables hold it; None for anything else."""
-    number = as_number(found)
-    return int(number) if number is not None and 1 <= number < 1 << 31 else None
 
 
 def numbers(found: Mapping[str, Any], names: Iterable[str]) -> dict[str, Measure]:

@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from infimm_data.assignment import assign_images
 from infimm_data.document import ImageNode, Node, TextNode
-from pipelines.interleaved.lists import BrokenImage, BrokenRecord, as_list, as_number
+from pipelines.interleaved.lists import BrokenImage, BrokenRecord, as_list
+from pipelines.records.values import as_number
 
 Assignment = Literal["stored", "computed"]
 """Where an image's sentence comes from: the record's `matched_text_index`, or its similarity matrix anew."""

@@ -9,8 +9,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from infimm_data.rules import AssignsImages, Mask
 from infimm_data.tables import fingerprint, measures_table, read_documents, read_metadata, read_table, write_table
 from pipelines.facts import ASSIGNED_COLUMNS, Facts
@@ -25,21 +23,21 @@ def assign(run: Run, facts: Facts, step: Step, assigns: AssignsImages, live: Mas
     """Assign the live images of every work item; return whether an item failed."""
     todo = []
     for item in run.items:
-        rows = np.flatnonzero(live & (facts.image_item == item.index))
+        rows = facts.images_of(item.key, live)
         nodes = facts.images.column("node").take(rows).to_pylist()
         wanted: dict[int, list[int]] = {}
         for row, node in zip(facts.document_row[facts.image_document[rows]].tolist(), nodes, strict=True):
             wanted.setdefault(row, []).append(node)
-        scored = read_metadata(run.layout.pair_scores(step.name, item.index))[0]
+        scored = read_metadata(run.layout.pair_scores(step.name, item.key))[0]
         bounds = {name: value for name, value in dataclasses.asdict(assigns).items() if name != "order"}  # type: ignore[call-overload]  # every filter is a dataclass
         print_ = fingerprint("assign", VERSION, scored, bounds, sorted(wanted.items()))
-        if read_metadata(run.layout.assigned(step.name, item.index))[0] != print_:
-            todo.append((item, (step.name, assigns, item.index, run.layout, wanted, print_)))
+        if read_metadata(run.layout.assigned(step.name, item.key))[0] != print_:
+            todo.append((item, (step.name, assigns, item.key, run.layout, wanted, print_)))
     return bool(run.go(f"assign {step.name}", assign_item, todo).failures)
 
 
 def assign_item(
-    name: str, assigns: AssignsImages, item: int, layout: Layout, wanted: Mapping[int, Sequence[int]], print_: str
+    name: str, assigns: AssignsImages, item: str, layout: Layout, wanted: Mapping[int, Sequence[int]], print_: str
 ) -> int:
     """Write what is assigned in one work item; return how many images have a sentence.
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from infimm_data.rules import FirstOfGroup, Mask, Rule
+from infimm_data.rules import BestFraction, FirstOfGroup, GroupAtMost, Mask, Rule
 from pipelines.facts import DATE, Facts, needs_pixels
 from pipelines.passes.survivors import Graph
 from pipelines.passes.verdicts import StepCount, Verdicts, shown
@@ -93,11 +93,13 @@ def _apply(facts: Facts, found: Decisions, step: Step, rule: Rule, incumbents: M
     is_optional = getattr(rule, "or_unknown", False)
     if level == "image":
         candidates, values = _live_images(facts, found), facts.image_column(rule.measure, is_optional=is_optional)
+    elif isinstance(rule, GroupAtMost):
+        candidates, values = found.documents.kept, _group_sizes(facts.document_groups(rule.measure))
     else:
         candidates, values = found.documents.kept, _document_values(facts, found, rule.measure, is_optional)
     failing = candidates & ~rule.passes(values)
     dropped, came_in = int(failing.sum()), int(candidates.sum())
-    line = StepCount(step.name, level, rule.reason, rule.measure, shown(rule.bound), came_in, dropped)
+    line = StepCount(step.name, level, rule.reason, rule.measure, _threshold(rule, values), came_in, dropped)
     found.count(line, failing, values[failing])
 
 
@@ -153,6 +155,19 @@ def _document_values(facts: Facts, found: Decisions, measure: str, is_optional: 
     if measure == DATE:
         return facts.dates
     return facts.document_column(measure, is_optional=is_optional)
+
+
+def _threshold(rule: Rule, values: npt.NDArray[Any]) -> str:
+    """Return what a rule compares with, as text; of a share of the set also where it cuts."""
+    if isinstance(rule, BestFraction):
+        return f"{shown(rule.cut(values))}, the best {shown(rule.bound)} of all"
+    return "" if rule.bound is None else shown(rule.bound)
+
+
+def _group_sizes(groups: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return how many documents of the whole set each one's group has; 1 for those without a group (-1)."""
+    sizes = np.bincount(groups[groups >= 0], minlength=1)
+    return np.where(groups < 0, 1, sizes[np.maximum(groups, 0)])
 
 
 def images_kept(facts: Facts, found: Decisions) -> npt.NDArray[Any]:

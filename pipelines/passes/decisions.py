@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,34 +10,47 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from infimm_data.files import file_system, remove
+from infimm_data.files import exists, file_names, join, read_bytes, remove, write_bytes
 from infimm_data.tables import write_table
 from pipelines.facts import Facts
 from pipelines.layout import Layout
 from pipelines.passes.decide import Decisions
 from pipelines.passes.verdicts import Verdicts
+from pipelines.sources.contract import WorkItem
 
-_ITEM = re.compile(r"(\d{5,})\.parquet")
 
+def write_decisions(facts: Facts, decisions: Decisions, items: Sequence[WorkItem], layout: Layout) -> None:
+    """Write decisions/documents and decisions/images, one file per work item each, and remove those of other items.
 
-def write_decisions(facts: Facts, decisions: Decisions, items: Sequence[int], layout: Layout) -> None:
-    """Write decisions/documents and decisions/images, one file per work item each, and remove those of other items."""
+    items: those of the facts, in the same order; it is written down as well.
+    """
     documents, images = facts.documents.select(["id"]), facts.images.select(["id", "node", "url"])
-    for item in items:
-        table = _table(documents, decisions.documents, facts.document_item, item)
+    for place, item in enumerate(facts.items):
+        table = _table(documents, decisions.documents, facts.document_item, place)
         write_table(layout.decisions("documents", item), table, fingerprint="")
-        table = _table(images, decisions.images, facts.image_item, item)
+        table = _table(images, decisions.images, facts.image_item, place)
         write_table(layout.decisions("images", item), table, fingerprint="")
-    for item in set(decided_items(layout)) - set(items):
-        remove(layout.decisions("documents", item))
-        remove(layout.decisions("images", item))
+    write_decided_items(items, layout)
+    known = {f"{item}.parquet" for item in facts.items}
+    for level in ("documents", "images"):
+        folder = layout.decisions_folder(level)
+        for name in file_names(folder):
+            if name not in known:
+                remove(join(folder, name))
 
 
-def decided_items(layout: Layout) -> list[int]:
-    """Return the work items on which the last run decided, ascending."""
-    fs, inside = file_system(layout.decisions_folder("documents"))
-    names = [path.rpartition("/")[2] for path in fs.ls(inside, detail=False)] if fs.exists(inside) else []
-    return sorted(int(match[1]) for match in map(_ITEM.fullmatch, names) if match)
+def write_decided_items(items: Sequence[WorkItem], layout: Layout) -> None:
+    """Write down which work items were decided on, in dump order, which the names of their files do not tell."""
+    listed = [{"key": item.key, "name": item.name} for item in items]
+    write_bytes(layout.decided_items, json.dumps(listed, indent=0).encode())
+
+
+def decided_items(layout: Layout) -> list[WorkItem]:
+    """Return the work items on which the last run decided, in dump order, without where their files lie."""
+    if not exists(layout.decided_items):
+        return []
+    listed = json.loads(read_bytes(layout.decided_items))
+    return [WorkItem(index=index, name=found["name"], path="", size_bytes=0) for index, found in enumerate(listed)]
 
 
 def _table(keys: pa.Table, verdicts: Verdicts, items: npt.NDArray[np.int64], item: int) -> pa.Table:

@@ -42,24 +42,24 @@ def edit(run: Run) -> None:
     todo = []
     for item in run.items:
         settings = [(step.name, step.settings(), digests_of(step.filter)) for step in edits]
-        print_ = fingerprint("edit", VERSION, settings, run.prints[item.index], *repeated.get(item.index, ()))
-        run.prints[item.index] = print_
-        if read_metadata(run.layout.documents(item.index))[0] != print_:
-            todo.append((item, (edits, item.index, run.layout, print_)))
+        print_ = fingerprint("edit", VERSION, settings, run.prints[item.key], *repeated.get(item.key, ()))
+        run.prints[item.key] = print_
+        if read_metadata(run.layout.documents(item.key))[0] != print_:
+            todo.append((item, (edits, item.key, run.layout, print_)))
     run.go("edit", edit_item, todo)
 
 
-def _count_repeats(run: Run, edits: Sequence[Step]) -> dict[int, list[str]]:
+def _count_repeats(run: Run, edits: Sequence[Step]) -> dict[str, list[str]]:
     """Count what edits must know of the whole set; return a digest of what is repeated in each work item.
 
     Raises InfiMMError when counting fails. A work item in which nothing new is repeated is not edited again.
     """
-    digests: dict[int, list[str]] = {}
+    digests: dict[str, list[str]] = {}
     for number, step in enumerate(edits):
         if isinstance(step.filter, EditsRepeated):
             settings = [(one.name, one.settings(), digests_of(one.filter)) for one in edits[: number + 1]]
-            print_ = fingerprint("repeats", VERSION, settings, [run.prints[item] for item in run.indices])
-            paths = {item: repeats_path(run.layout, step.name, item) for item in run.indices}
+            print_ = fingerprint("repeats", VERSION, settings, [run.prints[item] for item in run.keys])
+            paths = {item: repeats_path(run.layout, step.name, item) for item in run.keys}
             if any(read_metadata(path)[0] != print_ for path in paths.values()):
                 memory, workers = run.recipe.dedup.memory_bytes, run.cluster.num_cpus
                 stage = stages_on(run, step.name)
@@ -71,7 +71,7 @@ def _count_repeats(run: Run, edits: Sequence[Step]) -> dict[int, list[str]]:
     return digests
 
 
-def edit_item(edits: tuple[Step, ...], item: int, layout: Layout, print_: str) -> dict[str, Any]:
+def edit_item(edits: tuple[Step, ...], item: str, layout: Layout, print_: str) -> dict[str, Any]:
     """Write the edited documents of one work item; return the counts: those of extraction, and `edited` by step."""
     edited: dict[str, Counter[str]] = {step.name: Counter() for step in edits}
     repeated = {

@@ -26,7 +26,7 @@ def semantic_columns(run: Run, facts: Facts, step: Step, live: Mask) -> dict[str
     Found once for the same images and settings; raises InfiMMError when that fails.
     """
     assert isinstance(step.filter, ComparesEmbeddings)
-    images = [_images(run, facts, step.filter, item, live) for item in run.indices]
+    images = [_images(run, facts, step.filter, item, live) for item in run.keys]
     told = hashlib.blake2b(np.packbits(live).tobytes(), digest_size=16).hexdigest()
     scored = [read_metadata(one.path)[0] for one in images]
     print_ = fingerprint("semantic", VERSION, measured_with(step.filter), told, scored)
@@ -35,14 +35,14 @@ def semantic_columns(run: Run, facts: Facts, step: Step, live: Mask) -> dict[str
         share = run.recipe.dedup.memory_bytes // run.cluster.num_cpus
         stage = stages_on(run, step.name)
         compare_embeddings(step.filter, images, share=share, path=path, print_=print_, stage=stage)
-    return {MEASURE: group_columns(step.name, run.layout, run.indices)[MEASURE]}
+    return {MEASURE: group_columns(step.name, run.layout, run.keys)[MEASURE]}
 
 
-def _images(run: Run, facts: Facts, settings: ComparesEmbeddings, item: int, live: Mask) -> Images:
-    here = np.flatnonzero(facts.image_item == item)
+def _images(run: Run, facts: Facts, settings: ComparesEmbeddings, item: str, live: Mask) -> Images:
+    here = np.flatnonzero(facts.image_item == facts.items.index(item))
     rows = here[live[here]]
     keys = facts.images.select(["id", "node"]).take(rows).to_pydict()
     named = tuple(f"{key}/{node}" for key, node in zip(keys["id"], keys["node"], strict=True))
     path = run.layout.pair_scores(settings.of, item)
-    start = int(np.searchsorted(facts.image_item, item))
+    start = int(np.searchsorted(facts.image_item, facts.items.index(item)))
     return Images(item=item, path=path, keys=named, rows=rows, start=start, size=len(here))

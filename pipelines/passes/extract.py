@@ -20,8 +20,8 @@ def extract(run: Run) -> None:
     """Turn every unfinished work item into documents, and note in `run.prints` which documents these are."""
     todo = []
     for item in run.items:
-        print_ = run.prints[item.index] = extract_print(run.recipe, item)
-        path = run.layout.extracted(item.index) if run.recipe.edits else run.layout.documents(item.index)
+        print_ = run.prints[item.key] = extract_print(run.recipe, item)
+        path = run.layout.extracted(item.key) if run.recipe.edits else run.layout.documents(item.key)
         if read_metadata(path)[0] != print_:
             todo.append((item, (run.recipe.source, item, path, print_)))
     run.go("extract", extract_item, todo)

@@ -1,8 +1,9 @@
 """Fetch pass: the image URLs of a work item -> their bytes in a tar, and one row of facts per URL.
 
 Images come from the dump itself where it holds them, else over HTTP. What was fetched once is never fetched
-again: when more is wanted later (a text threshold was loosened), the files grow by what is missing. The tar of a
-second run starts with the bytes of the first, so even a kill between the two files leaves all offsets right.
+again: when more is wanted later (a text threshold was loosened, a file of the dump was touched), the files grow by
+what is missing; of a touched file the dump's own images are taken anew, the web's answers stay. The tar of a second
+run starts with the bytes of the first, so even a kill between the two files leaves all offsets right.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from typing import IO, Any
 
-import numpy as np
 import pyarrow as pa
 
 from infimm_data.document import short_url
@@ -39,7 +39,7 @@ from pipelines.sources.contract import Source, WorkItem
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 MISSING = "missing_file"
 """The status of a file that the dump names and does not hold; it is looked for again by every run."""
 _SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*:")  # RFC 3986, 3.1; what has none is a file that the dump should hold
@@ -48,6 +48,7 @@ PASSING = frozenset({
     "http_408", "http_429", "http_500", "http_502", "http_503", "http_504",
 })  # fmt: skip
 """Failures that another hour may not have: the network's, and those that HTTP calls temporary."""
+_LIMITS_DIGITS = 32  # of a fetch_print, which say what was asked of an answer; the others say which documents wanted it
 WORTH_SAYING = 0.1  # of all images: below it, dead links of any crawl; above it, more often our own network
 SCHEMA = pa.schema(
     [
@@ -63,6 +64,7 @@ SCHEMA = pa.schema(
         ("long_side", pa.int32()),
         ("aspect", pa.float64()),  # long / short
         ("phash", pa.uint64()),
+        ("from_web", pa.bool_()),  # whether a server answered; else what the dump of that day held, or did not
     ]
 )
 
@@ -74,11 +76,11 @@ def fetch(run: Run) -> None:
     todo = []
     for item in run.items:
         print_ = fetch_print(run, item)
-        rows = np.flatnonzero(live & (facts.image_item == item.index))
+        rows = facts.images_of(item.key, live)
         urls = list(dict.fromkeys(facts.images.column("url").take(rows).to_pylist()))
-        done = is_fetched(run.layout, item.index, urls, print_)
+        done = is_fetched(run.layout, item.key, urls, print_)
         again = (
-            PASSING if run.retry_failed and done and statuses(run.layout, item.index).keys() & PASSING else frozenset()
+            PASSING if run.retry_failed and done and statuses(run.layout, item.key).keys() & PASSING else frozenset()
         )
         if not done or again or holds_missing(run.recipe.source, item, run.layout):
             given = (run.recipe.source, item, run.layout, run.recipe.fetch, run.connect_to, urls, print_, again)
@@ -89,7 +91,7 @@ def fetch(run: Run) -> None:
 
 def _warn_of_passing_failures(run: Run) -> None:
     """Say how many images failed in ways that may pass, where these are more than a few of all."""
-    found = sum((statuses(run.layout, item.index) for item in run.items), Counter[str]())
+    found = sum((statuses(run.layout, item.key) for item in run.items), Counter[str]())
     passing = Counter({status: number for status, number in found.items() if status in PASSING})
     if passing.total() > WORTH_SAYING * found.total():
         named = ", ".join(f"{status} {number}" for status, number in passing.most_common())
@@ -99,7 +101,7 @@ def _warn_of_passing_failures(run: Run) -> None:
         )  # fmt: skip
 
 
-def statuses(layout: Layout, item: int) -> Counter[str]:
+def statuses(layout: Layout, item: str) -> Counter[str]:
     """Return how many URLs of a work item ended in each status."""
     return Counter(read_metadata(layout.images(item))[1])
 
@@ -109,14 +111,14 @@ def _steps_before_pixels(steps: Sequence[Step]) -> Sequence[Step]:
 
 
 def fetch_print(run: Run, item: WorkItem) -> str:
-    """Return the fingerprint of fetched images: the dump they may lie in, and the limits they passed."""
+    """Return the fingerprint of fetched images: the limits they passed, then the documents whose dump may hold them."""
     settings = run.recipe.fetch
     limits = settings.model_dump(mode="json", include={"max_bytes", "max_pixels", "max_redirects", "timeout_s"})
     allowed = sorted(settings.allow_private_hosts)
-    return fingerprint("fetch", VERSION, run.prints[item.index], limits, allowed)
+    return fingerprint("fetch", VERSION, limits, allowed) + run.prints[item.key]
 
 
-def is_fetched(layout: Layout, item: int, urls: Sequence[str], print_: str) -> bool:
+def is_fetched(layout: Layout, item: str, urls: Sequence[str], print_: str) -> bool:
     """Return whether all these URLs were already tried under the same limits."""
     if read_metadata(layout.images(item))[0] != print_:
         return False
@@ -125,7 +127,7 @@ def is_fetched(layout: Layout, item: int, urls: Sequence[str], print_: str) -> b
 
 def holds_missing(source: Source, item: WorkItem, layout: Layout) -> bool:
     """Return whether the dump now holds a file that was missing when its images were fetched."""
-    table = read_table(layout.images(item.index), columns=["url", "status"])
+    table = read_table(layout.images(item.key), columns=["url", "status"])
     missing = [row["url"] for row in table.to_pylist() if row["status"] == MISSING] if table.num_rows else []
     return bool(missing) and next(iter(source.images(item, missing)), None) is not None
 
@@ -138,27 +140,38 @@ def fetch_item(
 
     urls: distinct, in order, in the form of `short_url`; again: statuses of an earlier run that are no answers.
     """
-    earlier = _earlier_rows(layout, item.index, print_)
+    earlier = _earlier_rows(source, item, layout, print_)
     rows = [row for row in earlier if row["status"] not in (MISSING, *again)]
     known = {row["url"] for row in rows}
     missing = [url for url in urls if url not in known]
     numbers = itertools.count(len(earlier))
-    with open_whole(layout.image_tar(item.index)) as tar:
+    with open_whole(layout.image_tar(item.key)) as tar:
         if earlier:
-            _copy_tar(layout.image_tar(item.index), tar)
-        for url, status, data in _obtain(source, item, _whole_urls(layout, item, missing), settings, connect_to):
-            rows.append(_keep(tar, next(numbers), url, status, data, settings.max_pixels))
+            _copy_tar(layout.image_tar(item.key), tar)
+        obtained = _obtain(source, item, _whole_urls(layout, item, missing), settings, connect_to)
+        for url, status, data, from_web in obtained:
+            row = _keep(tar, next(numbers), url, status, data, settings.max_pixels)
+            rows.append(row | {"from_web": from_web})
     counts = dict(sorted(Counter(row["status"] for row in rows).items()))
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
-    write_table(layout.images(item.index), table, fingerprint=print_, counts=counts)
+    write_table(layout.images(item.key), table, fingerprint=print_, counts=counts)
     return counts
 
 
-def _earlier_rows(layout: Layout, item: int, print_: str) -> list[dict[str, Any]]:
-    """Return what an earlier run fetched under the same limits; forget what other limits fetched."""
-    path = layout.images(item)
-    if read_metadata(path)[0] == print_:
+def _earlier_rows(source: Source, item: WorkItem, layout: Layout, print_: str) -> list[dict[str, Any]]:
+    """Return what an earlier run fetched under the same limits; forget what other limits fetched.
+
+    Of another version of the item that is what the web answered, for images that the dump does not hold by now.
+    """
+    path = layout.images(item.key)
+    before = read_metadata(path)[0]
+    if before == print_:
         return list(read_table(path).to_pylist())
+    if before is not None and before[:_LIMITS_DIGITS] == print_[:_LIMITS_DIGITS]:
+        rows = [row for row in read_table(path).to_pylist() if row["from_web"]]
+        held = {url for url, _ in source.images(item, [row["url"] for row in rows])} if rows else set()
+        if rows := [row for row in rows if row["url"] not in held]:
+            return rows
     remove(path)  # before its tar is replaced: a row must never point into another tar
     return []
 
@@ -175,15 +188,15 @@ def _whole_urls(layout: Layout, item: WorkItem, urls: Sequence[str]) -> dict[str
     inline = {url for url in urls if url.startswith("data:")}
     found = {url: url for url in urls if url not in inline}
     if inline:
-        nodes = (node for document in read_documents(layout.documents(item.index)) for node in document.images)
+        nodes = (node for document in read_documents(layout.documents(item.key)) for node in document.images)
         found |= {node.url: short for node in nodes if (short := short_url(node.url)) in inline}
     return found
 
 
 def _obtain(
     source: Source, item: WorkItem, urls: dict[str, str], settings: FetchSettings, connect_to: ConnectTo
-) -> Iterator[tuple[str, str, bytes | None]]:
-    """Yield (short URL, status, data) for every URL once: first what the dump holds, then the web's answers in order.
+) -> Iterator[tuple[str, str, bytes | None, bool]]:
+    """Yield (short URL, status, data, from the web) for every URL once: what the dump holds, then the web's answers.
 
     urls: whole URL -> short URL.
     """
@@ -191,12 +204,13 @@ def _obtain(
     for url, data in source.images(item, list(urls)):
         if url in left:
             short = left.pop(url)
-            yield (short, "ok", data) if len(data) <= settings.max_bytes else (short, "too_many_bytes", None)
+            is_small = len(data) <= settings.max_bytes
+            yield short, "ok" if is_small else "too_many_bytes", data if is_small else None, False
     for url in [url for url in left if url[:5].lower() == "data:" or not _SCHEME.match(url)]:
-        yield left.pop(url), "bad_data_uri" if url[:5].lower() == "data:" else MISSING, None
+        yield left.pop(url), "bad_data_uri" if url[:5].lower() == "data:" else MISSING, None, False
     with contextlib.closing(fetch_all(left, settings, connect_to)) as answers:
         for answer in answers:
-            yield left[answer.url], answer.status, answer.data
+            yield left[answer.url], answer.status, answer.data, True
 
 
 def _keep(tar: IO[bytes], number: int, url: str, status: str, data: bytes | None, max_pixels: int) -> dict[str, Any]:

@@ -15,10 +15,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from infimm_data.comparing import ComparesEmbeddings, CountsImageUrls
+from infimm_data.comparing import ComparesEmbeddings, CountsImageUrls, GroupsDocuments, GroupsImages, LiveImages
 from infimm_data.errors import ConfigError
 from infimm_data.files import absolute
-from infimm_data.rules import GroupsDocuments, GroupsImages, LiveImages, Mask, measured_with
+from infimm_data.rules import Mask, measured_with
 from infimm_data.tables import fingerprint, read_metadata, read_table, write_table, write_tables
 from pipelines.dedup.compare import compare, plan_for, remove_folder
 from pipelines.dedup.components import Stage
@@ -91,7 +91,7 @@ def group_documents(run: Run, step: Step, earlier: str | None, print_: str, stag
     """Write groups/NAME.parquet; return how many groups there are."""
     assert isinstance(step.filter, GroupsDocuments)
     path = run.layout.groups(step.name)
-    parts = parts_of(run.layout, run.indices, signature_column(step.name), earlier)
+    parts = parts_of(run.layout, run.keys, signature_column(step.name), earlier)
     plan = plan_for(step.filter, parts, run.recipe.dedup.memory_bytes, run.cluster.num_cpus)
     folder = path.removesuffix(".parquet") + ".shuffle"
     members = compare(plan, folder, stage)
@@ -103,7 +103,7 @@ def group_documents(run: Run, step: Step, earlier: str | None, print_: str, stag
 def count_images(run: Run, step: Step, print_: str, stage: Stage) -> int:
     """Write groups/NAME.parquet with the count of each image's URL; return how many images there are."""
     assert isinstance(step.filter, CountsImageUrls)
-    tables = [(item, run.layout.image_scores(item), "url") for item in run.indices]
+    tables = [(item, run.layout.image_scores(item), "url") for item in run.keys]
     workers = run.cluster.num_cpus
     share = run.recipe.dedup.memory_bytes // workers
     path = run.layout.groups(step.name)
@@ -112,9 +112,9 @@ def count_images(run: Run, step: Step, print_: str, stage: Stage) -> int:
     )
 
 
-def parts_of(layout: Layout, items: Sequence[int], column: str, earlier: str | None = None) -> list[Part]:
+def parts_of(layout: Layout, items: Sequence[str], column: str, earlier: str | None = None) -> list[Part]:
     """Return the tables with signatures: of an earlier dataset first, as its documents stay, then of all work items."""
-    named = [(-1, earlier, "signature")] if earlier else []
+    named = [("", earlier, "signature")] if earlier else []
     return in_a_row([*named, *((item, layout.document_scores(item), column) for item in items)])
 
 
@@ -139,7 +139,7 @@ def _index_tables(run: Run, step: Step, kept: pa.ChunkedArray, earlier: str | No
     yield schema.empty_table()
     if earlier:
         yield read_table(earlier)
-    for item in run.indices:
+    for item in run.keys:
         table = read_table(run.layout.document_scores(item), columns=["id", signature_column(step.name)])
         table = table.rename_columns(["id", "signature"]).cast(schema)
         is_kept = pc.is_in(table.column("id"), value_set=kept.combine_chunks())
@@ -148,11 +148,11 @@ def _index_tables(run: Run, step: Step, kept: pa.ChunkedArray, earlier: str | No
 
 def gather(run: Run) -> Facts:
     """Return all measures stored so far, with the groups of documents."""
-    facts = load_facts(run.layout, run.indices, run.recipe)
-    return add_document_groups(facts, run.recipe.steps, run.layout, run.indices)
+    facts = load_facts(run.layout, run.keys, run.recipe)
+    return add_document_groups(facts, run.recipe.steps, run.layout, run.keys)
 
 
-def add_document_groups(facts: Facts, steps: Sequence[Step], layout: Layout, items: Sequence[int]) -> Facts:
+def add_document_groups(facts: Facts, steps: Sequence[Step], layout: Layout, items: Sequence[str]) -> Facts:
     """Return the facts with what each comparing step found: groups of documents, counts of images."""
     columns: dict[str, Any] = {}
     for step in steps:
@@ -173,7 +173,7 @@ def is_grouped(path: str, print_: str) -> bool:
     return read_metadata(path)[0] == print_
 
 
-def add_stored_comparisons(facts: Facts, steps: Sequence[Step], layout: Layout, items: Sequence[int]) -> Facts:
+def add_stored_comparisons(facts: Facts, steps: Sequence[Step], layout: Layout, items: Sequence[str]) -> Facts:
     """Return the facts with what the last build found of embeddings, which is not found anew for other thresholds."""
     for step in steps:
         if isinstance(step.filter, ComparesEmbeddings):
@@ -182,13 +182,13 @@ def add_stored_comparisons(facts: Facts, steps: Sequence[Step], layout: Layout, 
     return facts
 
 
-def group_columns(name: str, layout: Layout, items: Sequence[int]) -> dict[str, pa.ChunkedArray]:
+def group_columns(name: str, layout: Layout, items: Sequence[str]) -> dict[str, pa.ChunkedArray]:
     """Return what is stored of every document (or image) of these work items, in dump order.
 
     An item that failed after the groups were found takes its documents out of them, and no others.
     """
     table = read_table(layout.groups(name))
-    here = pc.is_in(table.column("item"), value_set=pa.array(items, type=pa.int64()))
+    here = pc.is_in(table.column("item"), value_set=pa.array(items, type=pa.string()))
     found = table.filter(here)
     return {column: found.column(column) for column in found.column_names if column not in ("item", "id", "node")}
 

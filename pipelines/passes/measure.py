@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from infimm_data.comparing import GroupsDocuments
 from infimm_data.document import Document, ImageNode, Measure, short_url
-from infimm_data.rules import DUMP_PREFIX, GroupsDocuments, MeasuresDocument, MeasuresImageNode, measured_with
+from infimm_data.rules import DUMP_PREFIX, MeasuresDocument, MeasuresImageNode, measured_with
 from infimm_data.tables import fingerprint, measures_table, read_documents, read_metadata, write_table
 from pipelines.layout import Layout
 from pipelines.recipe import Step
@@ -21,22 +22,22 @@ def measure(run: Run) -> None:
     todo = []
     for item in run.items:
         print_ = measure_print(run, item)
-        if read_metadata(run.layout.document_scores(item.index))[0] != print_:
-            todo.append((item, (run.recipe.steps, item.index, run.layout, print_)))
+        if read_metadata(run.layout.document_scores(item.key))[0] != print_:
+            todo.append((item, (run.recipe.steps, item.key, run.layout, print_)))
     run.go("measure", measure_item, todo)
 
 
 def measure_print(run: Run, item: WorkItem) -> str:
     """Return the fingerprint of the measures: those documents, and what each step measures them with."""
     measuring = [(step.name, measured_with(step.filter)) for step in run.recipe.steps if _measures_text(step)]
-    return fingerprint("measure", VERSION, run.prints[item.index], measuring)
+    return fingerprint("measure", VERSION, run.prints[item.key], measuring)
 
 
 def _measures_text(step: Step) -> bool:
     return isinstance(step.filter, MeasuresDocument | MeasuresImageNode | GroupsDocuments)
 
 
-def measure_item(steps: tuple[Step, ...], item: int, layout: Layout, print_: str) -> None:
+def measure_item(steps: tuple[Step, ...], item: str, layout: Layout, print_: str) -> None:
     """Write the measures of one work item; the documents' table comes last and says that both are there."""
     ids: list[str] = []
     measures: list[dict[str, Measure | bytes]] = []

@@ -63,9 +63,9 @@ class KeptImage:
 
 @dataclass(frozen=True, slots=True)
 class KeptDocument:
-    """A planned sample: where its document lies, which images stay, what was measured on it."""
+    """A planned sample: where its document lies (key of its item, row), which images stay, what was measured on it."""
 
-    item: int
+    item: str
     row: int
     id: str
     images: tuple[KeptImage, ...]
@@ -103,12 +103,13 @@ def pack(run: Run, facts: Facts, decisions: Decisions) -> None:
 def pack_print(run: Run, plan: Sequence[KeptDocument]) -> str:
     """Return the fingerprint of a shard: its documents as they were extracted, and all that goes with them."""
     documents = [run.prints[item] for item in dict.fromkeys(document.item for document in plan)]
-    rows = [(d.item, d.row, d.id, d.measures, [_astuple(image) for image in d.images]) for d in plan]
+    rows = [(d.item, d.row, d.id, d.measures, [_content(image) for image in d.images]) for d in plan]
     return fingerprint("pack", VERSION, documents, rows)
 
 
-def _astuple(image: KeptImage) -> tuple[Any, ...]:
-    return tuple(getattr(image, name) for name in KeptImage.__slots__)
+def _content(image: KeptImage) -> tuple[Any, ...]:
+    """Return what of an image reaches the shard: where its bytes lie in its tar does not."""
+    return tuple(getattr(image, name) for name in KeptImage.__slots__ if name != "offset")
 
 
 def _remove_surplus(folder: str, keep: int) -> None:
@@ -153,7 +154,7 @@ def _plan(
     plan = []
     for row, data in zip(documents, facts.documents.take(pa.array(documents)).to_pylist(), strict=True):
         key = data.pop("id")
-        item, place = int(facts.document_item[row]), int(facts.document_row[row])
+        item, place = facts.items[facts.document_item[row]], int(facts.document_row[row])
         plan.append(KeptDocument(item, place, key, tuple(of_document.get(int(row), ())), _measured(data)))
     return plan
 
@@ -185,7 +186,7 @@ def _samples(plan: Sequence[KeptDocument], layout: Layout) -> Iterator[Sample]:
                 yield make_sample(kept, found, [_read(tar, image, item) for image in kept.images])
 
 
-def _read(tar: IO[bytes], image: KeptImage, item: int) -> bytes:
+def _read(tar: IO[bytes], image: KeptImage, item: str) -> bytes:
     tar.seek(image.offset)
     data = tar.read(image.size_bytes)
     if hashlib.sha256(data).hexdigest() != image.sha256:

@@ -9,12 +9,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
-from infimm_data.comparing import ComparesEmbeddings
+from infimm_data.comparing import ComparesEmbeddings, GroupsImages
 from infimm_data.document import Document, Measure
 from infimm_data.files import file_system
-from infimm_data.rules import AssignsImages, GroupsImages, Mask, Scorer, ScoresPairs, measured_with
+from infimm_data.rules import AssignsImages, Mask, Scorer, ScoresPairs, measured_with
 from infimm_data.tables import fingerprint, measures_table, read_documents, read_metadata, read_table, write_table
 from pipelines.facts import Facts
 from pipelines.layout import Layout
@@ -68,15 +66,15 @@ def _score_pairs(run: Run, facts: Facts, step: Step, scores: ScoresPairs, live: 
     """Score the live images of every work item; return whether an item failed."""
     todo = []
     for item in run.items:
-        rows = np.flatnonzero(live & (facts.image_item == item.index))
+        rows = facts.images_of(item.key, live)
         table = facts.images.select(["id", "node", "offset", "size_bytes"]).take(rows).to_pydict()
         at = facts.document_row[facts.image_document[rows]].tolist()
         pairs = list(zip(at, table["node"], table["offset"], table["size_bytes"], strict=True))
         print_ = fingerprint("score", step.name, measured_with(step.filter), fetch_print(run, item))
         if not is_scored(
-            run.layout.pair_scores(step.name, item.index), zip(table["id"], table["node"], strict=True), print_
+            run.layout.pair_scores(step.name, item.key), zip(table["id"], table["node"], strict=True), print_
         ):
-            todo.append((item, (step.name, scores, item.index, run.layout, pairs, print_)))
+            todo.append((item, (step.name, scores, item.key, run.layout, pairs, print_)))
     model = _model(scores, run.cluster.num_gpus) if todo else None
     return bool(run.go(f"score {step.name}", score_item, todo, model).failures)
 
@@ -100,7 +98,7 @@ def load_scorer(scores: ScoresPairs, device: str) -> Scorer:
 
 
 def score_item(
-    scorer: Scorer, name: str, scores: ScoresPairs, item: int, layout: Layout, pairs: Sequence[Pair], print_: str
+    scorer: Scorer, name: str, scores: ScoresPairs, item: str, layout: Layout, pairs: Sequence[Pair], print_: str
 ) -> int:
     """Score the pairs of one work item that no earlier run scored; return how many these were."""
     path = layout.pair_scores(name, item)
@@ -129,7 +127,7 @@ Keyed = tuple[tuple[str, int], bytes, tuple[str, ...]]
 
 
 def _pairs_with_texts(
-    scores: ScoresPairs, item: int, layout: Layout, pairs: Sequence[Pair], known: set[tuple[str, int]]
+    scores: ScoresPairs, item: str, layout: Layout, pairs: Sequence[Pair], known: set[tuple[str, int]]
 ) -> Iterator[Keyed]:
     """Yield (key, image bytes, texts) of the pairs that are not known, in the order of the documents."""
     by_row: dict[int, list[Pair]] = defaultdict(list)

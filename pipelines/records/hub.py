@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from infimm_data.errors import ConfigError, SourceError
@@ -33,7 +33,14 @@ def hub_items(path: str, split: str) -> list[WorkItem]:
     ]
 
 
-def hub_rows(item: WorkItem, split: str, columns: Sequence[str], required: Sequence[str]) -> Iterator[Record | Skipped]:
+def hub_columns(item: WorkItem, split: str) -> tuple[str, ...]:
+    """Return the columns of a split, () where the library does not tell them; raises SourceError."""
+    return tuple(_load(item.path, split).column_names or ())
+
+
+def hub_rows(
+    item: WorkItem, split: str, columns: Collection[str] | None, required: Sequence[str]
+) -> Iterator[Record | Skipped]:
     """Yield the rows of one shard; raises SourceError where it cannot be read, or lacks a required column."""
     whole = _load(item.path, split)
     missing = [name for name in required if name not in (whole.column_names or required)]
@@ -49,7 +56,8 @@ def hub_rows(item: WorkItem, split: str, columns: Sequence[str], required: Seque
             return
         if row is None:
             return
-        yield Record(item.name, number, {name: row.get(name) for name in columns})
+        data = row if columns is None else {name: row[name] for name in columns if name in row}
+        yield Record(item.name, number, dict(data))
         number += 1
 
 

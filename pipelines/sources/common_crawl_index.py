@@ -8,12 +8,13 @@ from typing import ClassVar
 
 from infimm_data.document import Document
 from infimm_data.errors import ConfigError, SourceError
-from pipelines.archives.captures import BadRow, Capture, read_captures
-from pipelines.archives.files import list_files
+from pipelines.archives.captures import INDEX, BadRow, Capture, read_captures
 from pipelines.archives.ranges import read_ranges
 from pipelines.pages import PageReader, inline_images
 from pipelines.preview import sampled
-from pipelines.rows import SUFFIXES, count_rows, table_columns
+from pipelines.records.files import list_items
+from pipelines.records.json_lines import CDX_SUFFIXES
+from pipelines.records.rows import SUFFIXES, columns_of, count_rows
 from pipelines.sources.contract import Preview, Skipped, WorkItem
 
 
@@ -51,20 +52,18 @@ class CommonCrawlIndex:
         """
         items: list[WorkItem] = []
         left = self.max_rows
-        for name, path, size in list_files(self.path, kind="common_crawl_index", suffixes=SUFFIXES):
+        for table in list_items(self.path, (*SUFFIXES, *CDX_SUFFIXES), "common_crawl_index"):
             try:
-                rows = count_rows(path)
+                rows = count_rows(table)
             except SourceError as error:
                 raise ConfigError(str(error)) from None
             wanted = rows if left is None else min(rows, left)
             left = None if left is None else left - wanted
             for first in range(0, wanted, self.rows_per_item):
                 last = min(first + self.rows_per_item, wanted)
-                part = WorkItem(
-                    index=len(items), name=f"{name}[{first}:{last}]", path=path,
-                    size_bytes=size * (last - first) // rows, span=(first, last),
-                )  # fmt: skip
-                items.append(part)
+                size = table.size_bytes * (last - first) // rows
+                part = replace(table, index=len(items), name=f"{table.name}[{first}:{last}]", size_bytes=size)
+                items.append(replace(part, span=(first, last)))
         if not items:
             raise ConfigError(f"common_crawl_index path {self.path!r} holds no row; expected an index of captures")
         return items
@@ -73,7 +72,7 @@ class CommonCrawlIndex:
         """Tell the columns and the exact rows; how many are pages, and how large, from the first work item."""
         num_rows = sum(last - first for item in items if item.span for first, last in (item.span,))
         try:
-            columns = table_columns(items[0].path)
+            columns = columns_of(items[0], INDEX)
             lengths = [row.length for row in _rows(items[0]) if isinstance(row, Capture)]
         except SourceError as error:
             return Preview(how=f"the sample cannot be read: {error}")
@@ -112,4 +111,4 @@ class CommonCrawlIndex:
 
 def _rows(item: WorkItem) -> Iterator[Capture | BadRow]:
     first, last = item.span or (0, 0)
-    yield from read_captures(item.path, first, last)
+    yield from read_captures(item, first, last)

@@ -7,11 +7,16 @@ records yields a `Fixed` for each change, before the document.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+import hashlib
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from infimm_data.document import Document
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9-]+")
+_STEM_CHARACTERS = 64  # of the end of a name, which tells the files of a crawl apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +36,15 @@ class WorkItem:
     size_bytes: int
     span: tuple[int, int] | None = None
     beside: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """What the files of this item below OUT are called: the end of its name as far as it is safe, and a digest.
+
+        It depends on the name alone, so that what was done for an item stays its own when the dump grows.
+        """
+        stem = _UNSAFE.sub("_", self.name.rpartition("/")[2])[-_STEM_CHARACTERS:].strip("_-") or "item"
+        return f"{stem}-{hashlib.blake2b(self.name.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +78,8 @@ class Preview:
     size_bytes: to be read in all, None for the sum of the work items; columns: of its tables, as they stand there,
     () where it has none; num_documents, num_images: what reading all of it would yield, before any filter, None
     where that cannot be told; seconds: that reading takes on one core, or None; how: where the numbers come from,
-    as a clause ("row counts of 4 of 128 files").
+    as a clause ("row counts of 4 of 128 files"); skipped: why records of the sample became no document, by reason;
+    measures: what the dump measured on the documents and images of the sample, None without a sample.
     """
 
     size_bytes: int | None = None
@@ -73,6 +88,8 @@ class Preview:
     num_images: int | None = None
     seconds: float | None = None
     how: str = ""
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    measures: Collection[str] | None = None
 
 
 class Source(Protocol):

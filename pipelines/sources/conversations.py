@@ -22,9 +22,10 @@ from pipelines.annotations.conversations import (
 )
 from pipelines.annotations.fixes import fix_row
 from pipelines.annotations.image_folder import ImageFolder
-from pipelines.annotations.reading import SUFFIXES, answered, previewed
-from pipelines.annotations.rows import Row
-from pipelines.records.files import list_items
+from pipelines.annotations.reading import answered, rows_format
+from pipelines.records.files import Record, list_items
+from pipelines.records.frame import preview_rows
+from pipelines.records.json_lines import SUFFIXES
 from pipelines.sources.contract import Answer, Fixed, Preview, Skipped, WorkItem
 
 
@@ -69,7 +70,7 @@ class Conversations:
 
     def preview(self, items: Sequence[WorkItem]) -> Preview:
         """Tell what the beginning of the first file holds, extrapolated."""
-        return previewed(self, items, None, lambda item: _Reading(self, item).answers)
+        return preview_rows(self, items, rows_format(None))
 
     def folder(self, item: WorkItem) -> ImageFolder:
         """Return the folder of the images of an annotation file."""
@@ -84,7 +85,7 @@ class _Reading:
         self._folder = source.folder(item)
         self._seen: set[int] = set()
 
-    def answers(self, row: Row) -> Iterator[Answer]:
+    def answers(self, row: Record) -> Iterator[Answer]:
         """Yield what becomes of a row."""
         name = _name_of(row.data)
         fixed: list[tuple[str, str]] = []

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from infimm_data.document import Document, ImageNode, Origin, TextNode, new_document
 from infimm_data.errors import ConfigError, SourceError, did_you_mean
-from pipelines.dump_tables.columns import SETS, Columns
-from pipelines.dump_tables.parts import file_name, is_parquet, table_parts
-from pipelines.dump_tables.rows import open_rows
-from pipelines.dump_tables.values import (
+from pipelines.annotations.caption_sets import SETS, Columns
+from pipelines.records.delimited import Header
+from pipelines.records.files import Record
+from pipelines.records.frame import preview_rows
+from pipelines.records.parts import file_name, table_parts
+from pipelines.records.rows import SUFFIXES, RowFormat, read_rows, table_columns
+from pipelines.records.values import (
     BadValue,
     as_pixels,
     as_slug,
@@ -21,18 +22,16 @@ from pipelines.dump_tables.values import (
     first_of,
     stored_measures,
 )
-from pipelines.preview import sampled
 from pipelines.sources.contract import Preview, Skipped, WorkItem
 
 _UNKNOWN_LICENCES = frozenset(("?", "nan", "none", "null"))  # LAION writes "?"
-_PREVIEWED_ROWS = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageCaptions:
-    """path: a file, a folder or a glob of .parquet, .csv, .tsv, .jsonl (the last three also .gz), local or a URL.
+    """path: a file, a folder or a glob of .parquet, .csv, .tsv, .jsonl (the last three also .gz, .zip), local or a URL.
 
-    preset: the set whose columns these are, one of `pipelines.dump_tables.columns.SETS`. url_column,
+    preset: the set whose columns these are, one of `pipelines.annotations.caption_sets.SETS`. url_column,
     caption_column, alt_column, id_column, width_column, height_column, licence_column: a column's name where it is
     not the preset's; numbers, slugs: columns to keep as measures, in place of the preset's; header: the columns of
     CSV and TSV files that do not begin with them. bytes_per_item: stored bytes that one task reads of a file that
@@ -73,7 +72,7 @@ class ImageCaptions:
 
     def work_items(self) -> list[WorkItem]:
         """List the parts of the tables, by file name and place; raises ConfigError where there is none."""
-        return table_parts(self.path, self.bytes_per_item, kind="image_captions")
+        return table_parts(self.path, self.bytes_per_item, SUFFIXES, kind="image_captions")
 
     def read(self, item: WorkItem) -> Iterator[Document | Skipped]:
         """Yield a document for each row with a URL and a caption; for every other row a Skipped.
@@ -83,50 +82,33 @@ class ImageCaptions:
         """
         columns = self.columns()
         dump = file_name(item)
+        _check_columns(dump, table_columns(item, self._format()), columns)
         seen: set[str] = set()
-        with open_rows(item, columns.header, self._known()) as table:
-            _check_columns(dump, table.columns, columns)
-            for found in table.read(columns.names()):
-                if isinstance(found, Skipped):
-                    yield found
-                    continue
-                offset, row = found
-                key = as_slug(first_of(row, columns.id))
-                if key is not None and key in seen:
-                    yield Skipped(reason="repeated_id", offset=offset, detail=key)
-                    continue
-                answer = _pair(row, columns, dump, offset)
-                if key is not None and isinstance(answer, Document):
-                    seen.add(key)
-                yield answer
+        for found in read_rows(item, self._format()):
+            if isinstance(found, Skipped):
+                yield found
+                continue
+            key = as_slug(first_of(found.data, columns.id))
+            if key is not None and key in seen:
+                yield Skipped(reason="repeated_id", offset=found.offset, detail=key)
+                continue
+            answer = _pair(found, columns, dump)
+            if key is not None and isinstance(answer, Document):
+                seen.add(key)
+            yield answer
 
     def images(self, item: WorkItem, urls: Collection[str]) -> Iterator[tuple[str, bytes]]:
         """Yield nothing: these dumps hold no image."""
         yield from ()
 
     def preview(self, items: Sequence[WorkItem]) -> Preview:
-        """Tell the columns, and how many pairs there are: from Parquet's row counts, else from a sample."""
-        first = items[0]
-        try:
-            with open_rows(first, self.columns().header, self._known()) as table:
-                columns = table.columns
-            if not all(is_parquet(item.path) and item.span for item in items):
-                if first.path.lower().endswith(".gz"):
-                    return Preview(columns=columns, how="a gzip file does not tell its rows")
-                return replace(sampled(self, items), columns=columns)
-            start = time.monotonic()
-            sample = list(itertools.islice(self.read(first), _PREVIEWED_ROWS))
-        except SourceError as error:
-            return Preview(how=f"the sample cannot be read: {error}")
-        seconds = (time.monotonic() - start) / max(1, len(sample))
-        rows = sum(item.span[1] - item.span[0] for item in items if item.span)
-        pairs = round(rows * sum(isinstance(one, Document) for one in sample) / max(1, len(sample)))
-        how = f"{rows:,} rows, of which the first {len(sample):,} were read"
-        return Preview(columns=columns, num_documents=pairs, num_images=pairs, seconds=seconds * rows, how=how)
+        """Tell the columns, and what a sample holds: by the row counts of Parquet files, else by stored bytes."""
+        return preview_rows(self, items, self._format())
 
-    def _known(self) -> frozenset[str]:
+    def _format(self) -> RowFormat:
         columns = self.columns()
-        return frozenset((*columns.url, *columns.caption))
+        known = frozenset((*columns.url, *columns.caption))
+        return RowFormat(columns=columns.names(), header=Header(columns.header, known))
 
 
 def _check_columns(dump: str, found: tuple[str, ...], columns: Columns) -> None:
@@ -139,8 +121,9 @@ def _check_columns(dump: str, found: tuple[str, ...], columns: Columns) -> None:
             )
 
 
-def _pair(row: Mapping[str, Any], columns: Columns, dump: str, offset: int) -> Document | Skipped:
+def _pair(record: Record, columns: Columns, dump: str) -> Document | Skipped:
     """Return the document of a row, or why it is none."""
+    row, offset = record.data, record.offset
     url = ""
     try:
         url = as_text(first_of(row, columns.url))

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from infimm_data.document import Document, ImageNode, Origin, TextNode, new_document
 from infimm_data.errors import SourceError
-from infimm_data.files import exists, file_system, read_bytes
-from pipelines.dump_files import list_dump_files
-from pipelines.dump_tables.columns import SETS
-from pipelines.dump_tables.parquet_rows import ParquetRows
-from pipelines.dump_tables.values import BadValue, as_pixels, as_slug, as_text, stored_measures
+from infimm_data.files import exists, read_bytes
+from pipelines.annotations.caption_sets import SETS
 from pipelines.preview import sampled
+from pipelines.records.files import list_items
+from pipelines.records.rows import RowFormat, read_rows
+from pipelines.records.tars import TarSample, read_samples
+from pipelines.records.values import BadValue, as_pixels, as_slug, as_text, stored_measures
 from pipelines.sources.contract import Preview, Skipped, WorkItem
-from pipelines.tar_samples import TarSample, read_samples
 
 IMAGE_FIELDS = ("jpg", "jpeg", "png", "webp")  # img2dataset's encode_format, and what was stored without re-encoding
 SUCCESS = "success"
+MAX_MEMBER_BYTES = 1 << 26  # of one file in a tar; what is larger is passed over, like a link
+_TABLE = RowFormat(columns=("key", "url", "status", "error_message"))
 _PREVIEWED_ITEMS = 20
 _NUMBERS = tuple(dict.fromkeys(name for known in SETS.values() for name in known.numbers))
 _SLUGS = ("uid", *dict.fromkeys(name for known in SETS.values() for name in known.slugs))
@@ -41,11 +43,7 @@ class Img2datasetShards:
 
     def work_items(self) -> list[WorkItem]:
         """List the tars by name; raises ConfigError where there is none."""
-        files = list_dump_files(self.path, (".tar",), kind="img2dataset_shards")
-        return [
-            WorkItem(index=index, name=name, path=path, size_bytes=size)
-            for index, (name, path, size) in enumerate(files)
-        ]
+        return list_items(self.path, (".tar",), "img2dataset_shards")
 
     def read(self, item: WorkItem) -> Iterator[Document | Skipped]:
         """Yield a document for each whole pair of the tar; a Skipped for every other, and for each failed download.
@@ -53,7 +51,7 @@ class Img2datasetShards:
         A pair's offset is the byte of its first member in the tar. Raises SourceError where the file is no tar.
         """
         keys: set[str] = set()
-        for found in read_samples(item.path, item.name, (*IMAGE_FIELDS, "txt", "json")):
+        for found in read_samples(item, (*IMAGE_FIELDS, "txt", "json"), MAX_MEMBER_BYTES):
             if isinstance(found, Skipped):
                 yield found
             elif found.key in keys:
@@ -66,7 +64,7 @@ class Img2datasetShards:
     def images(self, item: WorkItem, urls: Collection[str]) -> Iterator[tuple[str, bytes]]:
         """Yield (wanted URL, image file) from the tar; of a URL that stands there twice the first picture."""
         wanted = set(urls)
-        for found in read_samples(item.path, item.name, (*IMAGE_FIELDS, "json")):
+        for found in read_samples(item, (*IMAGE_FIELDS, "json"), MAX_MEMBER_BYTES):
             if isinstance(found, Skipped):
                 continue
             url, image = _url(_json(found), found, item), _image(found)
@@ -157,24 +155,20 @@ def _not_in_tar(item: WorkItem, keys: Collection[str]) -> Iterator[Skipped]:
     path = _beside(item, ".parquet")
     if not exists(path):
         return
-    fs, inside = file_system(path)
-    with fs.open(inside, "rb") as file:
-        try:
-            rows = ParquetRows(file, path, None).read(frozenset(("key", "url", "status", "error_message")))
-        except SourceError as error:
-            yield Skipped(reason="damaged_table", detail=str(error))
-            return
-        for found in rows:
+    try:
+        for found in read_rows(replace(item, name=f"{item.name} table", path=path), _TABLE):
             if isinstance(found, Skipped):
                 yield found
                 continue
-            _, row = found
+            row = found.data
             status = as_slug(row.get("status")) or ""
             if status == SUCCESS and as_slug(row.get("key")) in keys:
                 continue
             reason = "missing_from_tar" if status == SUCCESS else _failure(status)
             detail = f"{row.get('key')}: {row.get('error_message')}"
             yield Skipped(reason=reason, url=str(row.get("url") or ""), detail=detail)
+    except SourceError as error:
+        yield Skipped(reason="damaged_table", detail=str(error))
 
 
 def _successes(item: WorkItem) -> int | None:

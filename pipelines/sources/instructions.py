@@ -1,4 +1,9 @@
-"""Instructions with an input and an output (M3IT, Alpaca with images): each row one question and its answer."""
+"""Instructions with an input and an output (M3IT, Alpaca with images): each row one question and its answer.
+
+M3IT's files differ by task in what its loader reads of them (M3IT.py at huggingface.co/datasets/MMInstruction/M3IT,
+commits 5b83b7c, 528f30c, f78770f): input or inputs, output, outputs or answer; the image in image_base64_str,
+image_str or img_str; and where the answers were rephrased, all but the answer below `meta`.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +31,15 @@ from pipelines.annotations.conversations import (
     split_text,
 )
 from pipelines.annotations.image_folder import ImageFolder
-from pipelines.annotations.reading import SUFFIXES, answered, previewed
-from pipelines.annotations.rows import Row, read_rows
-from pipelines.records.files import list_items
+from pipelines.annotations.reading import annotation_rows, answered, rows_format
+from pipelines.records.files import Record, list_items
+from pipelines.records.frame import preview_rows
+from pipelines.records.json_lines import SUFFIXES
 from pipelines.sources.contract import Answer, Preview, Skipped, WorkItem
 
-BASE64 = ("image_base64_str", "image_str")
+BASE64 = ("image_base64_str", "image_str", "img_str")
 INPUT = ("inputs", "input")
-OUTPUT = ("outputs", "output")
+OUTPUT = ("outputs", "output", "answer")
 _SPEAKERS: tuple[Role, Role] = ("user", "assistant")
 _INLINE = "base64:"
 """Before the digest that names an image which lies in its row: a URL that no web has."""
@@ -81,15 +87,15 @@ class Instructions:
         wanted = {url for url in urls if url.startswith(_INLINE)}
         if not wanted:
             return
-        for row in read_rows(item):
-            for text in _inline(row.data) if isinstance(row, Row) else ():
+        for row in annotation_rows(item):
+            for text in _inline(_flat(row.data)) if isinstance(row, Record) else ():
                 if (url := _inline_url(text)) in wanted:
                     wanted.discard(url)
                     yield url, _decoded(text, self.max_image_bytes)
 
     def preview(self, items: Sequence[WorkItem]) -> Preview:
         """Tell what the beginning of the first file holds, extrapolated."""
-        return previewed(self, items, None, lambda item: _Reading(self, item).answers)
+        return preview_rows(self, items, rows_format(None))
 
     def folder(self, item: WorkItem) -> ImageFolder:
         """Return the folder of the named images of an annotation file."""
@@ -120,8 +126,9 @@ class _Reading:
         self._folder = source.folder(item)
         self._choices = source.choices(item)
 
-    def answers(self, row: Row) -> Iterator[Answer]:
+    def answers(self, row: Record) -> Iterator[Answer]:
         """Yield what becomes of a row."""
+        row = replace(row, data=_flat(row.data))
         try:
             conversation, inline = self._read(row)
             names = names_shown(conversation)
@@ -138,7 +145,7 @@ class _Reading:
         document = new_document(nodes, Origin(dump=self._item.name, offset=row.offset))
         yield Document(id=document.id, nodes=nodes, origin=document.origin, record=record)
 
-    def _read(self, row: Row) -> tuple[Conversation, bool]:
+    def _read(self, row: Record) -> tuple[Conversation, bool]:
         """Return a row as a conversation of one exchange, and whether its images lie in the row."""
         if not isinstance(row.data, dict):
             raise NotAConversation("not_an_object", f"found {type(row.data).__name__}, expected an object")
@@ -195,6 +202,13 @@ def _earlier(row: dict[str, Any]) -> list[Turn]:
 
 def _listed(found: Any) -> list[Any]:
     return found if isinstance(found, list) else [found]
+
+
+def _flat(row: Any) -> Any:
+    """Return a row with what stands below `meta` beside the rest, where its images stand there."""
+    meta = row.get("meta") if isinstance(row, dict) else None
+    is_below = isinstance(meta, dict) and first_key(meta, BASE64) is not None and first_key(row, BASE64) is None
+    return {**meta, **row} if isinstance(meta, dict) and is_below else row
 
 
 def _inline(row: Any) -> list[str]:

@@ -64,18 +64,18 @@ class LiveCrawl:
         """Count the URLs, and say what their hosts' pace makes of them."""
         hosts: Counter[str] = Counter()
         columns: tuple[str, ...] = ()
-        size = 0
         try:
-            for _, path, bytes_ in self._lists():
-                columns, size = list_columns(path) or columns, size + bytes_
+            for _, path, _ in self._lists():
+                columns = list_columns(path) or columns
                 hosts.update(host_of(url) for url in read_urls(path, self.url_column))
         except SourceError as error:
             return Preview(how=f"the list cannot be read: {error}")
-        slowest = max(hosts.values(), default=0) * self.delay_s / 3600
-        pace = f"the largest takes {slowest:.1f} h at {self.delay_s:g} s a page" if hosts else "none given"
+        slowest = max(hosts.values(), default=0) * self.delay_s
+        hours = f"{slowest / 3600:.1f} h" if slowest >= 3600 else f"{slowest:.0f} s"
+        pace = f"the largest takes {hours} to crawl at {self.delay_s:g} s a page" if hosts else "none given"
         more = f", and what {len(self.sitemaps)} sitemaps list" if self.sitemaps else ""
-        how = f"URLs of {len(hosts)} hosts, {pace}{more}"
-        return Preview(size_bytes=size, columns=columns, num_documents=sum(hosts.values()), how=how)
+        how = f"URLs of {len(hosts)} hosts, {pace}{more}; a crawl tells images and bytes"
+        return Preview(columns=columns, num_documents=sum(hosts.values()), how=how)
 
     def seeds(self, part: int) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
         """Return host -> pages, and host -> sitemaps, of the hosts that belong to a part.

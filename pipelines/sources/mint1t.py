@@ -1,8 +1,11 @@
-"""MINT-1T (Awadalla et al. 2024): PDF documents in tars, their pictures in TIFF files; HTML documents in tables."""
+"""MINT-1T (Awadalla et al. 2024): PDF documents in tars, their pictures in TIFF files; HTML documents in tables.
+
+Fields as the viewers of mlfoundations/MINT-1T-PDF-CC-2023-23 and MINT-1T-HTML on huggingface.co show them: `images` is
+["page_0_image_85", null] beside `image_metadata` [{height, page, sha256, width, xref}] in the tars, URLs in the tables.
+"""
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -15,7 +18,6 @@ from pipelines.interleaved.lists import (
     BrokenImage,
     as_list,
     as_mapping,
-    as_number,
     document_of,
     image_node,
     interleave,
@@ -23,9 +25,11 @@ from pipelines.interleaved.lists import (
 )
 from pipelines.preview import sampled
 from pipelines.records.files import Record, list_items
-from pipelines.records.rows import preview_rows, read_rows
-from pipelines.records.tar_members import SUFFIXES as TAR_SUFFIXES
-from pipelines.records.tar_members import read_members
+from pipelines.records.frame import preview_rows
+from pipelines.records.rows import RowFormat, read_rows
+from pipelines.records.tars import SUFFIXES as TAR_SUFFIXES
+from pipelines.records.tars import read_json_members, read_members
+from pipelines.records.values import as_number
 from pipelines.sources.contract import Preview, Skipped, WorkItem
 
 SUFFIXES = (*TAR_SUFFIXES, ".parquet")
@@ -57,11 +61,11 @@ class Mint1t:
 
     def read(self, item: WorkItem) -> Iterator[Document | Skipped]:
         """Yield a document per JSON member or row; raises SourceError where the file is no tar and no table."""
-        for key, record in self._records(item):
+        for record in self._records(item):
             if isinstance(record, Skipped):
                 yield record
                 continue
-            nodes = self._nodes(key, record)
+            nodes = self._nodes(record)
             yield from document_of(record, nodes, url=record.data.get("url"), measures=_measures(record.data))
 
     def images(self, item: WorkItem, urls: Collection[str]) -> Iterator[tuple[str, bytes]]:
@@ -81,29 +85,19 @@ class Mint1t:
 
     def preview(self, items: Sequence[WorkItem]) -> Preview:
         """Tell rows and columns from the footers of Parquet files; sample tars."""
-        return preview_rows(self, items) if items and items[0].name.endswith(".parquet") else sampled(self, items)
+        if items and not items[0].name.lower().endswith(TAR_SUFFIXES):
+            return preview_rows(self, items, self._format())
+        return sampled(self, items)
 
-    def _records(self, item: WorkItem) -> Iterator[tuple[str, Record | Skipped]]:
-        if not item.name.lower().endswith(TAR_SUFFIXES):
-            for row in read_rows(item, "train", COLUMNS, ("texts", "images"), self.max_record_bytes):
-                yield "", row
-            return
-        for member in read_members(item, lambda key, suffix: suffix == "json", self.max_record_bytes):
-            if isinstance(member, Skipped):
-                yield "", member
-                continue
-            try:
-                data = json.loads(member.data)
-                problem = "" if isinstance(data, dict) else f"{type(data).__name__}, expected an object"
-            except (ValueError, RecursionError) as error:
-                data, problem = {}, str(error)
-            if problem:
-                detail = f"{member.key}.json: {problem}"
-                yield "", Skipped(reason="not_json", offset=member.offset, detail=detail)
-            else:
-                yield member.key, Record(item.name, member.offset, data)
+    def _records(self, item: WorkItem) -> Iterator[Record | Skipped]:
+        if item.name.lower().endswith(TAR_SUFFIXES):
+            return read_json_members(item, self.max_record_bytes)
+        return read_rows(item, self._format())
 
-    def _nodes(self, key: str, record: Record) -> Iterator[Any]:
+    def _format(self) -> RowFormat:
+        return RowFormat(columns=COLUMNS, required=("texts", "images"), max_bytes=self.max_record_bytes)
+
+    def _nodes(self, record: Record) -> Iterator[Any]:
         texts, entries = as_list(record.data, "texts"), as_list(record.data, "images")
         details = record.data.get("image_metadata")
         found = [as_mapping(one) for one in details] if isinstance(details, list) else []
@@ -114,7 +108,7 @@ class Mint1t:
                 images.append(None)
                 continue
             known = found[frame] if frame < len(found) else {}
-            images.append(self._image(key, number, entry, frame, known))
+            images.append(self._image(record.key, number, entry, frame, known))
             frame += 1
         yield from interleave(texts, images)
 

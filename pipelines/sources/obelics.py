@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from infimm_data.document import Document, Measure
 from pipelines.interleaved.lists import (
@@ -18,51 +18,33 @@ from pipelines.interleaved.lists import (
     texts_of,
 )
 from pipelines.records.files import Record
-from pipelines.records.rows import preview_rows, read_rows, row_items
-from pipelines.sources.contract import Preview, Skipped, WorkItem
+from pipelines.records.frame import RowSource
+from pipelines.sources.contract import Skipped
 
-COLUMNS = ("images", "texts", "metadata", "general_metadata")
 END_OF_DOCUMENT = "END_OF_DOCUMENT_TOKEN_TO_BE_REPLACED"  # stands where a page of several articles begins the next
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Obelics:
-    """path: .parquet, .arrow (a folder that `datasets` saved) or .jsonl files: one, a folder or a glob, local or any
-    fsspec URL; or "datasets:NAME#SUBSET@REVISION", which that library loads, from the hub or a local folder.
+class Obelics(RowSource):
+    """path, split, max_record_bytes: as `RowSource`; most often .parquet or .jsonl.
 
-    split: for "datasets:" only; max_record_bytes: of a line of JSON. From `metadata` come alt text and size of each
+    From `metadata` come alt text and size of each
     image, from `general_metadata` the page's URL and, as document measures, warc_filename, warc_record_offset and
     warc_record_length. Marks between articles of one page become paragraph breaks.
     """
 
-    path: str
-    split: str = "train"
-    max_record_bytes: int = 50_000_000
+    kind: ClassVar[str] = "obelics"
+    columns: ClassVar[tuple[str, ...]] = ("images", "texts", "metadata", "general_metadata")
+    required: ClassVar[tuple[str, ...]] = ("images", "texts")
 
-    def work_items(self) -> list[WorkItem]:
-        """List the files or shards, sorted by name; raises ConfigError where there is none."""
-        return row_items(self.path, self.split, "obelics")
-
-    def read(self, item: WorkItem) -> Iterator[Document | Skipped]:
-        """Yield a document per row; raises SourceError where the file is no table or lacks texts or images."""
-        for record in read_rows(item, self.split, COLUMNS, ("images", "texts"), self.max_record_bytes):
-            if isinstance(record, Skipped):
-                yield record
-                continue
-            general = as_mapping(record.data.get("general_metadata"))
-            measures: dict[str, Measure] = {
-                **texts_of(general, ("warc_filename",)),
-                **numbers(general, ("warc_record_offset", "warc_record_length")),
-            }
-            yield from document_of(record, _nodes(record), url=general.get("url"), measures=measures)
-
-    def images(self, item: WorkItem, urls: Collection[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield nothing: the set holds URLs."""
-        return iter(())
-
-    def preview(self, items: Sequence[WorkItem]) -> Preview:
-        """Tell rows and columns from the footers of Parquet files, else from a sample."""
-        return preview_rows(self, items)
+    def documents(self, record: Record) -> Iterator[Document | Skipped]:
+        """Yield the document of a row."""
+        general = as_mapping(record.data.get("general_metadata"))
+        measures: dict[str, Measure] = {
+            **texts_of(general, ("warc_filename",)),
+            **numbers(general, ("warc_record_offset", "warc_record_length")),
+        }
+        yield from document_of(record, _nodes(record), url=general.get("url"), measures=measures)
 
 
 def _nodes(record: Record) -> Iterator[Any]:

@@ -1,10 +1,14 @@
-"""OmniCorpus (Li et al. 2024): parallel lists of texts and image URLs, with the scores that its makers took."""
+"""OmniCorpus (Li et al. 2024): parallel lists of texts and image URLs, with the scores that its makers took.
+
+Fields as the card of OpenGVLab/OmniCorpus-CC-210M on huggingface.co lists them; those of the similarity variant as
+OmniCorpus' own loader reads them (OpenGVLab/OmniCorpus, mllm_openflamingo/open_flamingo/train/data.py).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from infimm_data.document import Document, ImageNode
 from pipelines.interleaved.lists import (
@@ -20,54 +24,37 @@ from pipelines.interleaved.lists import (
 )
 from pipelines.interleaved.matched import Unmatched, place_images, sentences_of
 from pipelines.records.files import Record
-from pipelines.records.rows import preview_rows, read_rows, row_items
-from pipelines.sources.contract import Preview, Skipped, WorkItem
+from pipelines.records.frame import RowSource
+from pipelines.sources.contract import Skipped
 
-COLUMNS = ("images", "texts", "metadata", "general_metadata", "sentences", "matrix", "images_info", "url")
 IMAGE_SCORES = ("aesthetic_prob", "unsafe_prob", "p_hash_dup_count", "d_hash_dup_count")
 DOCUMENT_MEASURES = ("fluency_prob", "non_advertisement_prob", "politics_prob", "porn_prob", "toxic_prob")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OmniCorpus:
-    """path: .parquet, .arrow (a folder that `datasets` saved) or .jsonl files: one, a folder or a glob, local or any
-    fsspec URL; or "datasets:NAME#SUBSET@REVISION", which that library loads, from the hub or a local folder.
+class OmniCorpus(RowSource):
+    """path, split, max_record_bytes: as `RowSource`; most often .parquet or .jsonl.
 
-    split: for "datasets:" only; max_record_bytes: of a line of JSON. Rows of the similarity variant (`sentences`,
-    `matrix`, `images_info`, each entry alone or in a list of one) have no order: images are assigned to sentences
-    on the matrix as it stands (OmniCorpus' own loader takes a softmax of each row first). min_similarity: of that
-    variant, an image whose best sentence lies below is lost; None keeps all.
+    Rows of the similarity variant (`sentences`, `matrix`, `images_info`, each entry alone or in a list of one) have no
+    order: images are assigned to sentences on the matrix as it stands (OmniCorpus' own loader takes a softmax of each
+    row first). min_similarity: of that variant, an image whose best sentence lies below is lost; None keeps all.
 
     Image scores: aesthetic_prob, unsafe_prob, p_hash_dup_count, d_hash_dup_count (matched_sim in the similarity
     variant); document measures: fluency_prob, non_advertisement_prob, politics_prob, porn_prob, toxic_prob.
     """
 
-    path: str
-    split: str = "train"
+    kind: ClassVar[str] = "omnicorpus"
+    columns: ClassVar[tuple[str, ...]] = (
+        "images", "texts", "metadata", "general_metadata", "sentences", "matrix", "images_info", "url",
+    )  # fmt: skip
+
     min_similarity: float | None = None
-    max_record_bytes: int = 50_000_000
 
-    def work_items(self) -> list[WorkItem]:
-        """List the files or shards, sorted by name; raises ConfigError where there is none."""
-        return row_items(self.path, self.split, "omnicorpus")
-
-    def read(self, item: WorkItem) -> Iterator[Document | Skipped]:
-        """Yield a document per row; raises SourceError where the file is no table."""
-        for record in read_rows(item, self.split, COLUMNS, (), self.max_record_bytes):
-            if isinstance(record, Skipped):
-                yield record
-                continue
-            general = as_mapping(record.data.get("general_metadata"))
-            url = general.get("url") or record.data.get("url")
-            yield from document_of(record, self._nodes(record), url=url, measures=numbers(general, DOCUMENT_MEASURES))
-
-    def images(self, item: WorkItem, urls: Collection[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield nothing: the set holds URLs."""
-        return iter(())
-
-    def preview(self, items: Sequence[WorkItem]) -> Preview:
-        """Tell rows and columns from the footers of Parquet files, else from a sample."""
-        return preview_rows(self, items)
+    def documents(self, record: Record) -> Iterator[Document | Skipped]:
+        """Yield the document of a row."""
+        general = as_mapping(record.data.get("general_metadata"))
+        url = general.get("url") or record.data.get("url")
+        yield from document_of(record, self._nodes(record), url=url, measures=numbers(general, DOCUMENT_MEASURES))
 
     def _nodes(self, record: Record) -> Iterator[Any]:
         if record.data.get("sentences") is not None:

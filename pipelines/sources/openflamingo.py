@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from infimm_data.document import Document, ImageNode
 from pipelines.interleaved.lists import BrokenImage, BrokenRecord, document_of, image_node, numbers
 from pipelines.interleaved.matched import Assignment, place_images, read_matched
 from pipelines.records.files import Record, list_items
-from pipelines.records.tar_members import SUFFIXES, Member, read_members
+from pipelines.records.tars import SUFFIXES, read_json_members
 from pipelines.sources.contract import Skipped, WorkItem
 
 
@@ -39,7 +38,7 @@ class OpenFlamingo:
 
     def read(self, item: WorkItem) -> Iterator[Document | Skipped]:
         """Yield a document per member; raises SourceError where the file is no tar."""
-        for record in self._records(item):
+        for record in read_json_members(item, self.max_record_bytes):
             if isinstance(record, Skipped):
                 yield record
                 continue
@@ -49,7 +48,7 @@ class OpenFlamingo:
     def images(self, item: WorkItem, urls: Collection[str]) -> Iterator[tuple[str, bytes]]:
         """Yield the pictures by their nodes' URLs, in a second walk; what is no base64 as b"", no image."""
         left = set(urls)
-        for record in self._records(item):
+        for record in read_json_members(item, self.max_record_bytes):
             if not left:
                 return
             if isinstance(record, Skipped) or not isinstance(record.data.get("image_info"), list):
@@ -58,10 +57,6 @@ class OpenFlamingo:
                 if isinstance(entry, dict) and (url := _url(entry, record, number)) in left and _holds(entry):
                     left.discard(url)
                     yield url, _decoded(entry["image_base64"])
-
-    def _records(self, item: WorkItem) -> Iterator[Record | Skipped]:
-        for member in read_members(item, lambda key, suffix: suffix == "json", self.max_record_bytes):
-            yield member if isinstance(member, Skipped) else _parsed(member, item.name)
 
     def _nodes(self, record: Record) -> Iterator[Any]:
         def image(entry: Mapping[str, Any], number: int) -> ImageNode | BrokenImage:
@@ -72,18 +67,6 @@ class OpenFlamingo:
         if "is_gpt" in record.data:  # sequences that ChatGPT wrote, of another shape; OpenFlamingo mixes them in
             raise BrokenRecord("synthetic_record", "a sequence written by a language model ('is_gpt')")
         yield from place_images(read_matched(record.data, image), self.assignment, self.min_similarity)
-
-
-def _parsed(member: Member, dump: str) -> Record | Skipped:
-    where = f"{member.key}.{member.suffix}"
-    try:
-        data = json.loads(member.data)
-    except (ValueError, RecursionError) as error:
-        return Skipped(reason="not_json", offset=member.offset, detail=f"{where}: {error}")
-    if not isinstance(data, dict):
-        detail = f"{where}: {type(data).__name__}, expected an object"
-        return Skipped(reason="not_json", offset=member.offset, detail=detail)
-    return Record(dump, member.offset, data)
 
 
 def _holds(entry: Mapping[str, Any]) -> bool:

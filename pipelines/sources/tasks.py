@@ -6,15 +6,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from infimm_data.document import Document, ImageNode, Node, Origin, TextNode, new_document
+from infimm_data.document import ImageNode, Node, Origin, TextNode, new_document
 from infimm_data.errors import ConfigError
 from infimm_data.files import exists, resolve
 from pipelines.annotations.image_folder import WEB, ImageFolder
 from pipelines.annotations.joining import join_rows
-from pipelines.annotations.reading import SUFFIXES, previewed, rows_answered
-from pipelines.annotations.rows import Row, read_rows
+from pipelines.annotations.reading import annotation_rows, rows_answered, rows_format
 from pipelines.annotations.tasks import TASKS, NotARow, Task, TaskName, exchanges_of
-from pipelines.records.files import list_items
+from pipelines.records.files import Record, list_items
+from pipelines.records.frame import preview_rows
+from pipelines.records.json_lines import SUFFIXES
 from pipelines.sources.contract import Answer, Preview, Skipped, WorkItem
 
 _IDS = ("question_id", "questionId", "id", "caption_id")
@@ -65,10 +66,10 @@ class Tasks:
         Left out, by reason: `no_answer`, `rejected`, `other_split`, `bad_row`, `unsafe_image_name`, `no_image_name`.
         """
         reading = _Reading(self, item)
-        rows = read_rows(item, reading.task.place)
+        rows = annotation_rows(item, reading.task.place)
         if self.annotations is not None:
             beside = replace(item, path=resolve(self.annotations))
-            rows = join_rows(rows, read_rows(beside, "annotations"), "question_id")
+            rows = join_rows(rows, annotation_rows(beside, "annotations"), "question_id")
         return rows_answered(rows, item.name, reading.task.place, reading.answers)
 
     def images(self, item: WorkItem, urls: Collection[str]) -> Iterator[tuple[str, bytes]]:
@@ -78,11 +79,7 @@ class Tasks:
 
     def preview(self, items: Sequence[WorkItem]) -> Preview:
         """Tell what the beginning of the first file holds, extrapolated."""
-        return previewed(self, items, self._task.place, lambda item: _looked_at)
-
-
-def _looked_at(row: Row) -> Iterator[Answer]:
-    yield Document(id="", nodes=(ImageNode(url=""),))  # its answer, or its image's name, may stand elsewhere
+        return preview_rows(self, items, rows_format(self._task.place))
 
 
 class _Reading:
@@ -96,7 +93,7 @@ class _Reading:
         self._pattern = source.image_name or self.task.image
         self._names = _names(item, self.task) if self.task.names else {}
 
-    def answers(self, row: Row) -> Iterator[Answer]:
+    def answers(self, row: Record) -> Iterator[Answer]:
         """Yield what becomes of a row."""
         name = next((str(row.data[key]) for key in _IDS if _has_id(row.data, key)), row.key)
         try:
@@ -106,7 +103,7 @@ class _Reading:
         else:
             yield new_document(nodes, Origin(dump=self._item.name, offset=row.offset, url=name))
 
-    def _nodes(self, row: Row) -> tuple[Node, ...]:
+    def _nodes(self, row: Record) -> tuple[Node, ...]:
         if not isinstance(row.data, dict):
             raise NotARow("bad_row", f"found {type(row.data).__name__}, expected an object")
         data: Mapping[str, Any] = row.data
@@ -136,6 +133,8 @@ class _Reading:
             name = self._pattern.format(**{**data, "key": key})
         except (KeyError, ValueError, IndexError, AttributeError, TypeError) as error:
             raise NotARow("no_image_name", f"{self._pattern!r} does not fit the row ({error!r})") from None
+        if self.task.suffix_varies:
+            name = self._folder.other_suffix(name) or name
         url = self._folder.url(name)
         if url is None:
             raise NotARow("unsafe_image_name", f"{name[:200]!r} does not lie in the folder of images")
@@ -152,7 +151,9 @@ def _address(data: Mapping[str, Any], names: Sequence[str]) -> str:
 def _names(item: WorkItem, task: Task) -> dict[Any, dict[str, Any]]:
     """Return what the list of images says of each, by its id; about 300 bytes an image, of which COCO has 120,000."""
     wanted = ("file_name", *task.urls)
-    rows = (row.data for row in read_rows(item, task.names) if isinstance(row, Row) and _has_id(row.data, "id"))
+    rows = (
+        row.data for row in annotation_rows(item, task.names) if isinstance(row, Record) and _has_id(row.data, "id")
+    )
     return {row["id"]: {name: row.get(name) for name in wanted} for row in rows}
 
 

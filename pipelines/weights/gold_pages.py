@@ -19,7 +19,7 @@ import gzip
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from urllib.parse import unquote, urlsplit
 
 from selectolax.lexbor import LexborHTMLParser
 
+from pipelines.html_images import image_url
 from pipelines.html_walk import walk
 
 _WORD = re.compile(r"\w+")
@@ -160,12 +161,18 @@ def _readability(root: Path) -> Iterator[GoldPage]:
         blocks = walk(tree.root, base).blocks
         html = gzip.decompress(path.read_bytes())
         alike = _names_of_one_picture(html)
-        named = [file_name(node.attributes.get("src") or "") for node in tree.css("img[src]")]
+        named = [file_name(_source(node.attributes, base)) for node in tree.css("img")]
         yield GoldPage(
             dataset="readability", name=path.parent.name, html=html, url=base,
             group=path.parent.name.rstrip("-0123456789"), text="\n\n".join(block.text for block in blocks),
             images=tuple(GoldImage(names=alike.get(name, frozenset((name,)))) for name in named if name),
         )  # fmt: skip
+
+
+def _source(attributes: Mapping[str, str | None], base: str) -> str:
+    """Return the address of an `<img>`: its `src`, where that names a file, else what a script or `srcset` loads."""
+    src = attributes.get("src") or "data:"
+    return src if not src.startswith("data:") else image_url(attributes, (), base) or ""
 
 
 def _names_of_one_picture(html: bytes) -> dict[str, frozenset[str]]:

@@ -13,7 +13,6 @@ import argparse
 import hashlib
 import json
 import logging
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,24 +31,15 @@ from pipelines.html_features import Floats, features
 from pipelines.html_head import Head, read_head
 from pipelines.html_image_features import image_features
 from pipelines.html_walk import walk
-from pipelines.html_words import page_words
+from pipelines.html_words import Lexicon, page_words
 from pipelines.weights.align import IS_CONTENT, align
+from pipelines.weights.fit_trees import IMAGE, IMAGE_SEEDS, TEXT, fit, settings
 from pipelines.weights.gold_pages import SETS, GoldPage, file_name, read_pages, word_f1, words
 from pipelines.weights.learn_lexicon import LabelledBlock, count_votes, lexicon, site_votes, without_site
+from pipelines.weights.provenance import digest_of_data, digest_of_features
 
 FOLDS = 5
 MAX_WORDS = 200  # of a block that count for its weight: longer blocks are not harder
-TEXT: Mapping[str, Any] = {"iterations": 220, "depth": 6, "learning_rate": 0.1, "rsm": 0.3}
-IMAGE: Mapping[str, Any] = {"iterations": 150, "depth": 4, "learning_rate": 0.07, "rsm": 0.3}
-COMMON: Mapping[str, Any] = {
-    "bootstrap_type": "Bernoulli",
-    "subsample": 0.6,
-    "border_count": 32,
-    "random_seed": 0,
-    "thread_count": 2,
-    "verbose": False,
-    "allow_writing_files": False,
-}
 logger = logging.getLogger(__name__)
 
 
@@ -156,41 +146,11 @@ def learn(
     of_train: dict[int, Floats] = {}
     unseen: dict[int, Floats] = {}
     for site in sorted({example.site for example in data}):
-        own = without_site(known, counted, site)
+        own = Lexicon(without_site(known, counted, site))
         for at in (at for at, example in enumerate(data) if example.site == site):
             where = of_train if site in sites else unseen
             where[at] = features(data[at].page, data[at].head, own)
     return known, of_train, unseen
-
-
-def fit(rows: tuple[Floats, Any, Floats], settings: Mapping[str, Any]) -> Trees:
-    """Return trees that tell content from the rest; same rows, same trees."""
-    from catboost import CatBoostClassifier  # for training only, so no dependency
-
-    x, y, weight = rows
-    model = CatBoostClassifier(**COMMON, **settings)
-    model.fit(x, y, sample_weight=weight)
-    return as_trees(model)
-
-
-def as_trees(model: Any) -> Trees:
-    """Return the trees of a CatBoost model (its JSON: documentation, "Model export as JSON")."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.json"
-        model.save_model(str(path), format="json")
-        read = json.loads(path.read_text(encoding="utf-8"))
-    trees = read["oblivious_trees"]
-    depth = max(len(tree["splits"] or ()) for tree in trees)
-    splits = [(*tree["splits"],) if tree["splits"] else () for tree in trees]
-    leaves = np.zeros((len(trees), 1 << depth), np.float32)
-    questions = np.zeros((len(trees), depth), np.int64)
-    thresholds = np.full((len(trees), depth), np.inf, np.float32)  # a question that a shallow tree does not ask
-    for at, (tree, asked) in enumerate(zip(trees, splits, strict=True)):
-        leaves[at, : len(tree["leaf_values"])] = tree["leaf_values"]
-        for place, split in enumerate(asked):
-            questions[at, place], thresholds[at, place] = split["float_feature_index"], split["border"]
-    scale, bias = read["scale_and_bias"]
-    return Trees(questions.reshape(-1), thresholds.reshape(-1), leaves * scale, float(np.ravel(bias)[0]))
 
 
 def cross_validate(
@@ -208,7 +168,7 @@ def cross_validate(
     for fold in range(FOLDS):
         # The texts' probabilities are those of models that do not know the page's own site, for training pages too.
         train_rows = {at: rows[at] for at in rows if data[at].fold != fold}
-        trees = fit(image_rows(data, train_rows, found), IMAGE)
+        trees = fit(image_rows(data, train_rows, found), IMAGE, IMAGE_SEEDS)
         for at in (at for at in rows if data[at].fold == fold):
             of_images, places = image_features(data[at].page, data[at].head, rows[at], found[at])
             if places:
@@ -276,9 +236,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     known, of_all, _ = learn(data, votes)
     text = fit(text_rows(data, of_all), TEXT)
     only_text = {at: np.where(data[at].sizes > 0, probabilities[at], 0).astype(np.float32) for at in rows}
-    image = fit(image_rows(data, rows, only_text), IMAGE)
+    image = fit(image_rows(data, rows, only_text), IMAGE, IMAGE_SEEDS)
     pages = {name: sum(example.gold.dataset == name for example in data) for name in SETS}
-    card = {"pages": pages, "training": {"text": dict(TEXT), "image": dict(IMAGE)}, "unseen_sites": reached}
+    card = {
+        "pages": pages,
+        "data": digest_of_data(options.data),
+        "features": digest_of_features(),
+        "training": settings(),
+        "unseen_sites": reached,
+    }
     save(options.out, known, {"text": text, "image": image}, card)
 
 

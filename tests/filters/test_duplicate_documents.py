@@ -8,9 +8,9 @@ import pytest
 from filters.duplicate_image_set import DuplicateImageSet
 from filters.duplicate_url import DuplicateUrl
 from filters.exact_duplicate_image import ExactDuplicateImage
+from infimm_data.comparing import LiveImages
 from infimm_data.document import Document, ImageNode, Origin
 from infimm_data.errors import ConfigError
-from infimm_data.rules import LiveImages
 from infimm_data.urls import host
 from tests.filters.test_table import live_images
 

@@ -7,7 +7,7 @@ import pytest
 
 from filters.stored_score import StoredScore
 from infimm_data.errors import ConfigError
-from infimm_data.rules import AtLeast, AtMost, OneOf
+from infimm_data.rules import AtLeast, AtMost, BestFraction, OneOf
 
 
 def test_each_named_column_becomes_a_rule_over_the_dumps_own_measure():
@@ -17,6 +17,17 @@ def test_each_named_column_becomes_a_rule_over_the_dumps_own_measure():
         AtMost("dump_punsafe", 0, "dump_punsafe_high"),
         OneOf("dump_NSFW", ("UNLIKELY", "UNSURE"), "dump_nsfw_unwanted"),
     )
+
+
+def test_the_best_share_of_a_column_is_a_rule_over_the_whole_set():
+    (rule,) = StoredScore(best={"clip": 0.3}).rules()
+    assert rule == BestFraction("dump_clip", 0.3, "dump_clip_not_best")
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.01, float("nan")])
+def test_a_share_that_is_none_is_refused(share):
+    with pytest.raises(ConfigError, match="expected a share above 0 and at most 1"):
+        StoredScore(best={"clip": share})
 
 
 def test_without_a_bound_it_states_nothing():

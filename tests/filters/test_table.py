@@ -15,7 +15,7 @@ import pytest
 
 from filters.table import FILTERS
 from infimm_data.benchmarks import write_index
-from infimm_data.comparing import ComparesEmbeddings, CountsImageUrls
+from infimm_data.comparing import ComparesEmbeddings, CountsImageUrls, GroupsDocuments, GroupsImages, LiveImages
 from infimm_data.document import Document, ImageNode, TextNode
 from infimm_data.errors import ConfigError
 from infimm_data.links import group_signatures, signature_bytes
@@ -26,9 +26,7 @@ from infimm_data.rules import (
     AtMost,
     EditsDocument,
     FirstOfGroup,
-    GroupsDocuments,
-    GroupsImages,
-    LiveImages,
+    GroupAtMost,
     MeasuresDocument,
     MeasuresImageNode,
     OneOf,
@@ -83,7 +81,12 @@ SUPPLIED = {
 
 # What a filter that has no bounds of its own is asked for, so that it states rules.
 NAMED_BOUNDS = {
-    "stored_score": {"at_least": {"similarity": 0.3}, "at_most": {"similarity": 1.0}, "one_of": {"NSFW": ("UNLIKELY",)}}
+    "stored_score": {
+        "at_least": {"similarity": 0.3},
+        "at_most": {"similarity": 1.0},
+        "one_of": {"NSFW": ("UNLIKELY",)},
+        "best": {"similarity": 0.5},
+    }
 }
 FROM_DUMP = {f"{DUMP_PREFIX}{name}" for name in ("similarity", "NSFW")}
 
@@ -218,7 +221,7 @@ def test_it_groups_nothing_into_nothing(name: str) -> None:
 @DECIDING
 def test_a_value_at_the_bound_passes_and_one_beyond_does_not(name: str) -> None:
     for field in bound_fields(name):
-        asked = [rule for rule in with_only(name, field, 1).rules() if isinstance(rule, AtLeast | AtMost)]
+        asked = [rule for rule in with_only(name, field, 1).rules() if isinstance(rule, AtLeast | AtMost | GroupAtMost)]
         assert asked, f"{field}=1 adds no rule"
         for rule in asked:
             passing = [False, True, True] if field.startswith("min_") else [True, True, False]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from infimm_data.errors import ConfigError
-from infimm_data.rules import AtLeast, AtMost, OneOf, check_bounds, measured_with, within
+from infimm_data.rules import AtLeast, AtMost, BestFraction, OneOf, check_bounds, measured_with, within
 
 NUMBERS = np.array([np.nan, 0.0, 4.999, 5.0, 5.001, np.inf])
 OBJECTS = np.array([None, 5, True], dtype=object)
@@ -20,6 +20,9 @@ class Bounds:
     max_side: float | None = None
     keep: tuple[str, ...] = ()
     model: str = "m"
+
+    def measure(self, document):
+        return {"num": 1.0}
 
 
 def test_at_least_is_inclusive_and_what_was_not_measured_fails():
@@ -71,3 +74,32 @@ def test_impossible_bounds_are_refused(bounds, said):
 def test_a_bound_does_not_shape_what_is_measured_but_a_model_does():
     assert measured_with(Bounds(1, 2, ("a",))) == measured_with(Bounds()) == {"model": "m"}
     assert measured_with(Bounds(model="n")) == {"model": "n"}
+
+
+def test_a_filter_that_measures_nothing_has_bounds_alone():
+    @dataclass(frozen=True)
+    class Stored:
+        at_least: dict[str, float]
+
+    assert measured_with(Stored({"similarity": 0.3})) == {}
+
+
+@pytest.mark.parametrize(
+    ("share", "passing"),
+    [(0.3, [4.0, 5.0]), (0.2, [4.0, 5.0]), (0.19, [5.0]), (1.0, [1.0, 2.0, 3.0, 4.0, 5.0])],
+)
+def test_the_best_share_passes_down_to_the_value_at_its_place(share, passing):
+    values = np.array([3.0, 5.0, np.nan, 1.0, 4.0, 2.0])
+    rule = BestFraction("m", share, "r")
+    assert sorted(values[rule.passes(values)]) == passing
+    assert rule.cut(values) == passing[0]
+
+
+def test_equals_pass_together_and_the_unknown_where_it_is_asked():
+    values = np.array([1.0, 1.0, np.nan, 1.0])
+    assert BestFraction("m", 0.1, "r").passes(values).tolist() == [True, True, False, True]
+    assert BestFraction("m", 0.1, "r", or_unknown=True).passes(values).tolist() == [True] * 4
+    nothing = np.array([np.nan, np.nan])
+    assert BestFraction("m", 0.5, "r").passes(nothing).tolist() == [False, False]
+    assert BestFraction("m", 0.5, "r", or_unknown=True).passes(nothing).tolist() == [True, True]
+    assert BestFraction("m", 0.5, "r").passes(np.array([])).tolist() == []

@@ -30,11 +30,16 @@ class Here:
         return report
 
 
+def item(number):
+    """Return the work item that `make_run` gives this number."""
+    return WorkItem(index=number, name=f"item{number}", path="", size_bytes=0)
+
+
 def make_run(out, steps, items=(0,), source=None, cluster=None, **dedup):
     """Return a run over work items whose files lie in `out`; steps: filters by their config name."""
     made = tuple(Step(name, filter_) for name, filter_ in steps.items())
     recipe = Recipe("recipe.yaml", "made", source, made, None, None, DedupSettings(**dedup))
     run = Run(recipe, Layout(str(out)), cluster or Here())
-    run.items = [WorkItem(index=item, name=f"item{item}", path="", size_bytes=0) for item in items]
-    run.prints = {item: f"print{item}" for item in items}
+    run.items = [item(number) for number in items]
+    run.prints = {one.key: f"print{one.index}" for one in run.items}
     return run

@@ -44,6 +44,7 @@ def make_facts(documents, images, owners, item_of=None):
     for item in set(items.tolist()):
         rows[items == item] = np.arange((items == item).sum())
     return Facts(
+        items=tuple(f"item{n}" for n in range(int(items.max(initial=0)) + 1)),
         documents=pa.table({**documents, "id": ids}),
         images=pa.table({**keys, **status, **images}),
         document_item=items,

@@ -93,6 +93,11 @@ def eat() -> None:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
+def key_of(name: str) -> str:
+    """Return how the files of a work item of this name are called."""
+    return WorkItem(index=0, name=name, path="", size_bytes=0).key
+
+
 def draw(url: str) -> bytes:
     """Return a PNG of noise that depends on the URL; its side in pixels is the number before `.png`."""
     side = int(url.removesuffix(".png").rpartition("-")[2])

@@ -36,6 +36,7 @@ from tests.pipelines.made_source import (
     Brightness,
     MadeSource,
     draw,
+    key_of,
     make_recipe,
     with_step,
 )
@@ -173,17 +174,21 @@ def test_a_threshold_that_returns_brings_back_the_same_bytes(go, first, copied):
 
 def test_a_loosened_text_threshold_fetches_and_scores_only_what_is_missing(go, web, copied):
     asked = len(web.paths)
-    before = [len(read_table(str(copied / "scores" / "brightness" / f"{n:05d}.parquet"))) for n in range(3)]
-    held = {item: (copied / "images" / f"{item:05d}.tar").read_bytes() for item in range(3)}
+    before = [
+        len(read_table(str(copied / "scores" / "brightness" / f"{key_of(f'{n}.json')}.parquet"))) for n in range(3)
+    ]
+    held = {n: (copied / "images" / f"{key_of(f'{n}.json')}.tar").read_bytes() for n in range(3)}
     run = go(with_step("text_length", TextLength(min_words=1, max_words=None)))
     assert set(worked(run)) == {"fetch", "score brightness", "pack"}
     assert web.paths[asked:] == []
     for item, data in held.items():
-        assert (copied / "images" / f"{item:05d}.tar").read_bytes().startswith(data)
-        urls = read_table(str(copied / "images" / f"{item:05d}.parquet")).column("url").to_pylist()
+        assert (copied / "images" / f"{key_of(f'{item}.json')}.tar").read_bytes().startswith(data)
+        urls = read_table(str(copied / "images" / f"{key_of(f'{item}.json')}.parquet")).column("url").to_pylist()
         assert len(urls) == len(set(urls))
         assert urls[-1] == f"https://site{item}.example/1-0-25.png"
-    scored = [len(read_table(str(copied / "scores" / "brightness" / f"{n:05d}.parquet"))) for n in range(3)]
+    scored = [
+        len(read_table(str(copied / "scores" / "brightness" / f"{key_of(f'{n}.json')}.parquet"))) for n in range(3)
+    ]
     (scoring,) = [report for report in run.reports if report.name == "score brightness"]
     assert scoring.results == [1, 1, 1]
     assert scored == [count + 1 for count in before]
@@ -285,7 +290,7 @@ class WithoutImagesOfOne(MadeSource):
 
 
 def test_a_work_item_whose_images_fail_is_named_and_the_others_go_on_to_shards(go, dump, copied):
-    for lost in (copied / "images").glob("00001.*"):
+    for lost in (copied / "images").glob("1_json-*"):
         lost.unlink()
     run = go(source=dump, kind=WithoutImagesOfOne)
     assert [
@@ -294,8 +299,8 @@ def test_a_work_item_whose_images_fail_is_named_and_the_others_go_on_to_shards(g
     dumps = {one.document.origin.dump for one in samples(copied)}
     assert dumps == {"0.json", "2.json"}
     assert sorted(path.name for path in (copied / "decisions" / "documents").iterdir()) == [
-        "00000.parquet",
-        "00002.parquet",
+        f"{key_of('0.json')}.parquet",
+        f"{key_of('2.json')}.parquet",
     ]
 
 
@@ -377,7 +382,7 @@ def test_one_worker_writes_the_same_bytes_as_two(first, web, dump, tmp_path):
 
 
 def test_a_run_killed_in_the_middle_of_three_workers_goes_on_to_the_same_bytes(go, first, web, dump, tmp_path):
-    seen = tmp_path / "out" / "images" / "00001.parquet"
+    seen = tmp_path / "out" / "images" / f"{key_of('1.json')}.parquet"
     with start_driver(dump, tmp_path / "out", 3, web, pause_s=0.03) as driver:
         ends = time.monotonic() + 60
         while not seen.exists() and time.monotonic() < ends:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -132,8 +133,9 @@ def test_a_dry_run_lists_the_work_and_does_none(made, capsys):
     assert infimm("build", recipe, "--out", out, "--dry-run") == 0
     text = capsys.readouterr().out
     assert "0.json" in text
-    assert "2 work items, 0.00 MB; steps: text_length -> image_url -> image_size" in text
+    assert re.search(r"2 work items, [\d.]+ k?B to read\nsteps: text_length -> image_url -> image_size", text)
     assert "before any step: about 8 documents, about 12 images, 0.0 s to extract on one core (" in text
+    assert "records of the sample that become no document: no_content 1\nnothing was written" in text
     assert not Path(out).exists()
 
 

@@ -8,12 +8,13 @@ import json
 import numpy as np
 from selectolax.lexbor import LexborHTMLParser
 
-from pipelines.content_model import WEIGHTS, Trees, load_model
+from pipelines.content_model import CHUNK, WEIGHTS, Trees, load_model
 from pipelines.html_blocks import Page
 from pipelines.html_features import features
 from pipelines.html_head import read_head
 from pipelines.html_image_features import image_features
 from pipelines.html_walk import walk
+from pipelines.html_words import Lexicon
 
 URL = "http://a.b/page.html"
 HTML = """<title>Shapes</title><nav><a href=/>Home</a></nav><article><h1>Shapes</h1>
@@ -43,6 +44,13 @@ def test_trees_answer_no_rows_with_none() -> None:
     assert load_model().text.probabilities(np.zeros((0, 500), np.float32)).shape == (0,)
 
 
+def test_many_rows_are_answered_as_few() -> None:
+    trees = load_model().text
+    rows = np.random.default_rng(0).normal(size=(2 * CHUNK + 1, int(trees.features.max()) + 1)).astype(np.float32)
+    of_each = np.concatenate([trees.probabilities(rows[at : at + 1]) for at in (0, CHUNK - 1, CHUNK, 2 * CHUNK)])
+    np.testing.assert_allclose(trees.probabilities(rows)[[0, CHUNK - 1, CHUNK, 2 * CHUNK]], of_each, rtol=1e-5)
+
+
 def test_the_card_belongs_to_the_weights() -> None:
     card = json.loads(WEIGHTS.with_suffix(".json").read_text(encoding="utf-8"))
     assert card["sha256"] == hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
@@ -61,14 +69,14 @@ def test_the_trees_ask_only_for_features_that_exist() -> None:
 def test_features_are_finite_on_every_page() -> None:
     for html in ("<img src=x.png>", "<p>x", "<p>" + "1" * 5_000, "<a href=x>y</a>" * 50, HTML):
         page, head = parsed(html)
-        rows = features(page, head, {"t:shapes": 1.0})  # type: ignore[arg-type]
+        rows = features(page, head, Lexicon({"t:shapes": 1.0}))  # type: ignore[arg-type]
         assert rows.shape[0] == len(page.blocks)
         assert np.isfinite(rows).all()
 
 
 def test_words_move_features_through_the_lexicon_only() -> None:
     page, head = parsed()
-    plain, moved = (features(page, head, known) for known in ({}, {"t:circle": 2.0}))  # type: ignore[arg-type]
+    plain, moved = (features(page, head, Lexicon(known)) for known in ({}, {"t:circle": 2.0}))  # type: ignore[arg-type]
     changed = (plain != moved).any(axis=0)
     assert changed.any()
     assert (plain[:, 3:6] == 0).all()

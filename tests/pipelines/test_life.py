@@ -8,6 +8,7 @@ from infimm_data.shards import read_sample
 from pipelines.cli import main
 from pipelines.layout import Layout
 from pipelines.life import documents_of, skipped_of
+from tests.pipelines.made_source import key_of
 
 
 def life(out, what):
@@ -66,7 +67,7 @@ def test_an_image_leads_to_every_page_that_shows_it(first):
 
 def test_a_record_that_became_no_document_is_named(first):
     (found,) = skipped_of(Layout(str(first)), "https://site2.example/empty")
-    assert (found.item, found.reason, found.offset) == (2, "no_content", 8)
+    assert (found.item, found.reason, found.offset) == (key_of("2.json"), "no_content", 8)
 
 
 def test_the_command_tells_a_life(first, capsys):
@@ -74,7 +75,7 @@ def test_the_command_tells_a_life(first, capsys):
     printed = capsys.readouterr().out
     assert "document: dropped by step 'text_length' as too_few_words: 9, threshold 10\n" in printed
     assert main(["why", str(first), "https://site2.example/empty"]) == 0
-    assert "no document: no_content; record at 8 of work item 2" in capsys.readouterr().out
+    assert f"no document: no_content; record at 8 of work item {key_of('2.json')}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("what", ["https://nobody.example/", "ffffffffffff", "not an url"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from filters.stored_score import StoredScore
 from filters.table import FILTERS
 from filters.text_length import TextLength
 from infimm_data.errors import ConfigError
@@ -14,9 +15,10 @@ from infimm_data.shards import read_manifest
 from pipelines.build import build
 from pipelines.cli import main
 from pipelines.layout import Layout
+from pipelines.recipe import Step
 from pipelines.run import Run
 from pipelines.sources.table import SOURCES
-from pipelines.what_if import what_if
+from pipelines.what_if import changed_steps, what_if
 from tests.pipelines.made_source import STEPS, WEB, Brightness, MadeSource, make_recipe, with_step
 
 
@@ -113,8 +115,12 @@ def test_the_command_prints_what_changes(first, capsys):
 
 
 def test_steps_that_measure_nothing_new_keep_their_place():
-    from pipelines.what_if import changed_steps
-
     steps = changed_steps(STEPS, ["brightness=0.1"])
     assert [step.name for step in steps] == [step.name for step in STEPS]
     assert replace(steps[6], filter=STEPS[6].filter) == STEPS[6]
+
+
+def test_a_bound_by_name_over_what_the_dump_measured_can_be_another():
+    steps = (Step("stored_score", StoredScore(best={"clip": 0.3})),)
+    (changed,) = changed_steps(steps, ["stored_score.best={clip: 0.2}"])
+    assert changed.filter.best == {"clip": 0.2}

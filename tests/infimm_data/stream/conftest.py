@@ -23,9 +23,12 @@ def decode(ids) -> str:
     return "".join(special.get(int(i)) if int(i) in special else chr(int(i) - 10) for i in ids)
 
 
+ENCODE_ALL = Vocabulary(encode=encode, bos=BOS, eos=EOS, end_of_chunk=EOC, image=IMAGE, pad=PAD, fingerprint="toy")
+
+
 @pytest.fixture(scope="session")
 def vocabulary() -> Vocabulary:
-    return Vocabulary(encode=encode, bos=BOS, eos=EOS, end_of_chunk=EOC, image=IMAGE, pad=PAD, fingerprint="toy")
+    return ENCODE_ALL
 
 
 def png(grey: int, size: tuple[int, int] = (8, 8)) -> bytes:

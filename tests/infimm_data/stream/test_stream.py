@@ -1,6 +1,8 @@
 """The stream: a pure function of shards, settings and position; exact to resume; nothing lost, nothing leaked."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -9,9 +11,11 @@ import pytest
 import torch
 
 from infimm_data.errors import ConfigError, ShardError
+from infimm_data.shard_reads import ShardReads
 from infimm_data.stream.batch import Batch
-from infimm_data.stream.order import epoch_order, is_held_out
-from infimm_data.stream.stream import Stream, one_pass
+from infimm_data.stream.order import is_held_out
+from infimm_data.stream.reader import Reader
+from infimm_data.stream.stream import Stream, one_pass, position_of
 from tests.infimm_data.stream.conftest import BOS, IMAGE, SETTINGS, decode, many, png, sample
 
 
@@ -40,7 +44,7 @@ def test_fields_have_the_shapes_and_types_of_the_contract(shards, vocabulary):
         batch = next(stream)
     assert {name: getattr(batch, name).dtype for name in Batch.__slots__} == {
         "input_ids": torch.int64, "labels": torch.int64, "document_ids": torch.int32,
-        "position_ids": torch.int64, "image_index": torch.int32, "images": torch.uint8,
+        "position_ids": torch.int64, "image_index": torch.int32, "images": torch.uint8, "sources": torch.int16,
     }  # fmt: skip
     assert {tuple(getattr(batch, name).shape) for name in Batch.__slots__[:5]} == {(3, 96)}
     assert batch.images.shape[1:] == (3, 8, 8)
@@ -80,12 +84,10 @@ def test_positions_restart_and_padding_is_marked(shards, vocabulary):
             assert (index[~inside] == -1).all()
 
 
-def test_the_same_seed_gives_the_same_batches_and_another_epoch_another_order(shards, vocabulary):
+def test_the_same_seed_gives_the_same_batches(shards, vocabulary):
     folder = shards(many(30))
     with open_stream(folder, vocabulary) as one, open_stream(folder, vocabulary) as other:
         assert all(same(a, b) for a, b in zip(take(one, 20), take(other, 20), strict=True))
-    assert epoch_order(30, seed=3, epoch=0).tolist() != epoch_order(30, seed=3, epoch=1).tolist()
-    assert sorted(epoch_order(30, seed=3, epoch=1).tolist()) == list(range(30))
 
 
 @pytest.mark.parametrize("taken", [0, 1, 5, 9, 17, 40])
@@ -101,18 +103,24 @@ def test_resuming_gives_the_batches_that_would_have_come(shards, vocabulary, tak
         assert all(same(a, b) for a, b in zip(take(second, 6), expected, strict=True))
 
 
-@pytest.mark.parametrize("world", [1, 2, 4])
-def test_the_global_rows_do_not_depend_on_the_number_of_ranks(shards, vocabulary, world):
+def of_ranks(folder, vocabulary, world, batches, *, rows=4, state=None, settings=SETTINGS) -> list[list[str]]:
+    """The rows of each global batch over all ranks, sorted: which rank takes which row depends on their number."""
+    ranks = [open_stream(folder, vocabulary, settings, rows=rows // world, rank=r, world=world) for r in range(world)]
+    try:
+        for rank in ranks if state else []:
+            rank.load_state_dict(state)
+        found = [sorted(text for rank in ranks for text in row_texts([next(rank)])) for _ in range(batches)]
+        assert len({json.dumps(rank.state_dict()) for rank in ranks}) == 1
+        return found
+    finally:
+        for rank in ranks:
+            rank.close()
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_the_rows_of_a_step_do_not_depend_on_the_number_of_ranks(shards, vocabulary, world):
     folder = shards(many(40))
-    with open_stream(folder, vocabulary, rows=4) as single:
-        expected = row_texts(take(single, 5))
-    ranks = [open_stream(folder, vocabulary, rows=4 // world, rank=rank, world=world) for rank in range(world)]
-    found = [text for _ in range(5) for rank in ranks for text in row_texts([next(rank)])]
-    states = {json.dumps(rank.state_dict()) for rank in ranks}
-    for rank in ranks:
-        rank.close()
-    assert found == expected
-    assert len(states) == 1
+    assert of_ranks(folder, vocabulary, world, 6) == of_ranks(folder, vocabulary, 1, 6)
 
 
 def test_resuming_on_another_number_of_ranks_is_exact(shards, vocabulary):
@@ -120,14 +128,13 @@ def test_resuming_on_another_number_of_ranks_is_exact(shards, vocabulary):
     with open_stream(folder, vocabulary, rows=4) as single:
         take(single, 3)
         state = single.state_dict()
-        expected = row_texts(take(single, 4))
-    ranks = [open_stream(folder, vocabulary, rows=2, rank=rank, world=2) for rank in range(2)]
-    for rank in ranks:
-        rank.load_state_dict(state)
-    found = [text for _ in range(4) for rank in ranks for text in row_texts([next(rank)])]
-    for rank in ranks:
-        rank.close()
-    assert found == expected
+    assert of_ranks(folder, vocabulary, 2, 4, state=state) == of_ranks(folder, vocabulary, 1, 7)[3:]
+
+
+def test_the_number_of_workers_changes_nothing(shards, vocabulary):
+    folder = shards([*many(40), sample(99, "a", png(1)[:40], "b", png(2), "c")])
+    with open_stream(folder, vocabulary, workers=1) as one, open_stream(folder, vocabulary, workers=5) as five:
+        assert all(same(a, b) for a, b in zip(take(one, 25), take(five, 25), strict=True))
 
 
 def test_a_position_of_other_settings_is_refused_in_one_line(shards, vocabulary):
@@ -250,3 +257,59 @@ def test_the_first_token_of_a_continuing_piece_is_never_predicted(shards, vocabu
         assert (batch.labels[first] == -100).all()
         starts += int((first & (batch.input_ids != BOS)).sum())
     assert starts >= 3  # pieces that do not begin with <s>, whose label is never a target anyway
+
+
+def test_going_on_reads_one_window_again_wherever_it_is(shards, vocabulary, monkeypatch):
+    folder, read = shards(many(60)), []
+    real = ShardReads.read
+    monkeypatch.setattr(ShardReads, "read", lambda self, places: read.extend(places) or real(self, places))
+
+    def documents_read(taken: int) -> int:
+        with open_stream(folder, vocabulary, rows=1) as first:
+            take(first, taken)
+            state = first.state_dict()
+        reader = Reader(folder, vocabulary, SETTINGS, image_side=8)
+        read.clear()
+        next(reader.rows(position_of(reader, state)))
+        return len(read)
+
+    assert [documents_read(taken) for taken in (3, 50, 200)] == [SETTINGS.window_documents] * 3
+
+
+KILLED = """
+import json, sys
+from infimm_data.stream.stream import Stream
+from tests.infimm_data.stream.conftest import ENCODE_ALL, SETTINGS, decode
+
+with Stream(sys.argv[1], ENCODE_ALL, SETTINGS, image_side=8, rows=2) as stream:
+    if len(sys.argv) > 2:
+        stream.load_state_dict(json.loads(sys.argv[2]))
+    while True:
+        batch = next(stream)
+        rows = [decode(row) for row in batch.input_ids]
+        print(json.dumps([rows, batch.images.sum().item(), stream.state_dict()]), flush=True)
+"""
+
+
+def test_a_killed_stream_goes_on_exactly_in_another_process(shards, vocabulary):
+    folder, seen, state = shards(many(40)), [], []
+    for _ in range(2):
+        command = [sys.executable, "-c", KILLED, folder, *state]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]) as process:
+            lines = [json.loads(process.stdout.readline()) for _ in range(7)]
+            process.kill()
+        seen += [line[:2] for line in lines]
+        state = [json.dumps(lines[-1][2])]
+    with open_stream(folder, vocabulary) as whole:
+        expected = [[row_texts([batch]), batch.images.sum().item()] for batch in take(whole, 14)]
+    assert seen == expected
+
+
+def test_images_per_row_are_bounded_and_no_document_loses_one(shards, vocabulary):
+    parts = [part for i in range(9) for part in (png(20 + i), f"image {i}.")]
+    folder = shards([sample(0, *parts), *many(12)])
+    rows = epoch_of(folder, vocabulary, SETTINGS.model_copy(update={"max_images": 2}), rows=1)
+    assert max(len(batch.images) for batch in rows) == 2
+    assert "".join(row_texts(rows)).count("<image>") == 9 + sum(i % 3 for i in range(12))
+    shown = {int(image[0, 0, 0]) for batch in rows for image in batch.images}
+    assert {20 + i for i in range(9)} <= shown

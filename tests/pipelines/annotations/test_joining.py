@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pipelines.annotations.joining import join_rows
-from pipelines.annotations.rows import Row
+from pipelines.records.files import Record
 from pipelines.sources.contract import Skipped
 
 
 def rows(*ids, **fields):
-    return [Row(n, {"id": name, **fields}) for n, name in enumerate(ids)]
+    return [Record("a.json", n, {"id": name, **fields}) for n, name in enumerate(ids)]
 
 
 def joined(questions, annotations):
     found = list(join_rows(iter(questions), iter(annotations), "id"))
-    good = [(row.data["id"], row.data.get("q"), row.data.get("a")) for row in found if isinstance(row, Row)]
+    good = [(row.data["id"], row.data.get("q"), row.data.get("a")) for row in found if isinstance(row, Record)]
     return good, [row.detail for row in found if isinstance(row, Skipped)]
 
 
@@ -46,8 +46,8 @@ def test_damage_twins_and_rows_without_an_id_are_named_and_their_neighbours_stay
     questions = [
         Skipped(reason="damaged_record", detail="broken"),
         *rows(1, 1, q="why"),
-        Row(7, {"q": "x"}),
-        Row(8, "text"),
+        Record("a.json", 7, {"q": "x"}),
+        Record("a.json", 8, "text"),
         *rows(2, q="why"),
     ]
     good, bad = joined(questions, rows(1, 2, a="yes"))
@@ -56,5 +56,9 @@ def test_damage_twins_and_rows_without_an_id_are_named_and_their_neighbours_stay
 
 
 def test_the_fields_of_the_question_count():
-    (row,) = join_rows(iter([Row(5, {"id": 1, "x": "q"})]), iter([Row(9, {"id": 1, "x": "a", "y": "a"})]), "id")
-    assert row == Row(5, {"id": 1, "x": "q", "y": "a"})
+    (row,) = join_rows(
+        iter([Record("a.json", 5, {"id": 1, "x": "q"})]),
+        iter([Record("a.json", 9, {"id": 1, "x": "a", "y": "a"})]),
+        "id",
+    )
+    assert row == Record("a.json", 5, {"id": 1, "x": "q", "y": "a"})

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from infimm_data.errors import SourceError
-from pipelines.archives.captures import BadRow, Capture, read_captures
-from pipelines.rows import count_rows, table_columns
+from pipelines.archives.captures import INDEX, BadRow, Capture
+from pipelines.archives.captures import read_captures as read_item
+from pipelines.records.rows import columns_of, count_rows
+from pipelines.sources.contract import WorkItem
+
+
+def item_of(path):
+    return WorkItem(index=0, name=str(path).rpartition("/")[2], path=str(path), size_bytes=1)
+
+
+def read_captures(path, first, last):
+    return read_item(item_of(path), first, last)
+
 
 ROWS = [("w/a.warc.gz", 10 * n, 5 + n, f"https://a.example/{n}") for n in range(7)]
 CAPTURES = [Capture(*row) for row in ROWS]
@@ -44,11 +56,11 @@ def write(path, names=COLUMNAR, rows=ROWS):
 @pytest.mark.parametrize("names", [COLUMNAR, SHORT], ids=["columnar", "short"])
 def test_every_layout_gives_the_same_rows(tmp_path, name, names):
     path = write(tmp_path / name, names)
-    assert count_rows(path) == 7
+    assert count_rows(item_of(path)) == 7
     assert list(read_captures(path, 0, 7)) == CAPTURES
     assert list(read_captures(path, 2, 5)) == CAPTURES[2:5]
     assert list(read_captures(path, 6, 9)) == CAPTURES[6:]
-    assert set(names) <= set(table_columns(path))
+    assert set(names) <= set(columns_of(item_of(path), INDEX))
 
 
 def test_obelics_as_published_is_an_index_too(tmp_path):
@@ -83,7 +95,7 @@ def test_a_row_that_points_nowhere_costs_only_itself(tmp_path, row, problem):
 def test_lines_that_are_no_rows_are_bad_rows(tmp_path):
     (tmp_path / "i.jsonl").write_text("[1]\nnot json\n" + "[" * 100_000 + "\n\n{}\n")
     path = str(tmp_path / "i.jsonl")
-    assert count_rows(path) == 4
+    assert count_rows(item_of(path)) == 4
     assert [type(row) for row in read_captures(path, 0, 4)] == [BadRow] * 4
 
 
@@ -91,9 +103,7 @@ def test_lines_that_are_no_rows_are_bad_rows(tmp_path):
     ("name", "data", "problem"),
     [
         ("i.parquet", b"no", "cannot be read as Parquet"),
-        ("i.jsonl.gz", gzip.compress(b"{}\n" * 100)[:-9], "the gzip stream is broken"),
-        ("i.jsonl.gz", b"{}\n", "the gzip stream is broken"),
-        ("i.jsonl", b"x" * (1 << 20), "a line over 1048576 bytes"),
+        ("i.csv", b"x" * (1 << 21), "no header"),
     ],
 )
 def test_a_table_that_cannot_be_read_is_one_clear_line(tmp_path, name, data, problem):
@@ -103,8 +113,23 @@ def test_a_table_that_cannot_be_read_is_one_clear_line(tmp_path, name, data, pro
     assert str(caught.value).count("\n") == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "problem"),
+    [
+        ("i.jsonl.gz", gzip.compress(b"{}\n" * 100)[:-9], "damaged_record: .* the rest is lost"),
+        ("i.jsonl", b"x" * (1 << 21), "record_too_large"),
+    ],
+)
+def test_what_is_lost_of_an_index_is_a_bad_row_that_says_so(tmp_path, name, data, problem):
+    (tmp_path / name).write_bytes(data)
+    found = list(read_captures(tmp_path / name, 0, 200))
+    assert {type(row) for row in found} == {BadRow}
+    assert re.search(problem, found[-1].problem)
+    assert count_rows(item_of(tmp_path / name)) == len(found)
+
+
 @pytest.mark.parametrize("name", ["i.csv", "i.jsonl"])
 def test_an_empty_table_has_no_rows(tmp_path, name):
     (tmp_path / name).write_bytes(b"")
-    assert count_rows(str(tmp_path / name)) == 0
+    assert count_rows(item_of(tmp_path / name)) == 0
     assert list(read_captures(str(tmp_path / name), 0, 5)) == []

@@ -21,6 +21,7 @@ from pipelines.crawl.crawler import crawl_part
 from pipelines.crawl.seeds import host_of
 from pipelines.crawl.settings import CrawlSettings
 from pipelines.fetch_settings import FetchSettings
+from pipelines.sources.contract import Skipped
 from pipelines.sources.web_archive import WebArchive
 from tests.site_server import Sites
 from tests.web_server import PNG
@@ -93,7 +94,7 @@ def test_a_page_is_kept_with_its_request_and_how_it_came_out(web, tmp_path):
 def test_a_disallowed_page_is_never_asked_for(web, tmp_path):
     web.add(f"{A}/robots.txt", (200, {}, b"User-agent: *\nDisallow: /no\n\nUser-agent: infimm\nDisallow: /not-us\n"))
     for path in ("no", "not-us", "yes"):
-        web.add(f"{A}/{path}", page())
+        web.add(f"{A}/{path}", page(path))
     urls = [f"http://{A}/{path}" for path in ("no", "not-us", "yes")]
     assert crawl(web, tmp_path, *urls) == {"ok": 2, "robots_disallows": 1}
     assert web.asked() == [f"{A}/robots.txt", f"{A}/no", f"{A}/yes"]  # our own group replaces the general one
@@ -298,7 +299,7 @@ def test_sitemaps_are_followed_on_their_own_host(web, tmp_path):
     web.add(f"{A}/index.xml", (200, {}, urlset(f"http://{A}/s.xml.gz", f"http://{B}/s.xml", kind="sitemap")))
     web.add(f"{A}/s.xml.gz", (200, {}, gzip.compress(urlset(f"http://{A}/1", f"http://{B}/1", f"http://{A}/2"))))
     for n in (1, 2):
-        web.add(f"{A}/{n}", page())
+        web.add(f"{A}/{n}", page(str(n)))
     sitemaps = [f"http://{A}/index.xml"]
     assert crawl(web, tmp_path, f"http://{A}/1", sitemaps=sitemaps) == {"ok": 2}
     assert not [key for key in web.asked() if key.startswith(B)]
@@ -363,3 +364,67 @@ def test_a_killed_crawl_goes_on_after_its_last_whole_visit(web, tmp_path, keep):
         "response": 7,
         "metadata": 7,
     }
+
+
+def test_a_page_that_came_before_is_a_revisit_record_that_the_reader_counts(web, tmp_path):
+    for path in ("1", "again", "other"):
+        web.add(f"{A}/{path}", page("two" if path == "other" else "one"))
+    web.add(f"{A}/gone", (404, {"Content-Type": "text/html"}, page("three").encode()))
+    web.add(f"{A}/here", page("three"))
+    urls = [f"http://{A}/{path}" for path in ("1", "again", "other", "gone", "here")]
+    assert crawl(web, tmp_path, *urls) == {"ok": 3, "revisit": 1, "http_404": 1}
+    assert [document.origin.url for document in documents(tmp_path)] == [urls[0], urls[2], urls[4]]
+    (revisit,) = [(url, block) for kind, url, block in records(tmp_path) if kind == "revisit"]
+    assert revisit[0] == urls[1]
+    assert revisit[1].startswith(b"HTTP/1.1 200 OK\r\n")
+    assert revisit[1].endswith(b"\r\n\r\n")
+    source = WebArchive(path=str(tmp_path / "crawl"))
+    (item,) = source.work_items()
+    skipped = [a for a in source.read(item) if isinstance(a, Skipped) and a.reason == "revisit"]
+    assert [(a.url, a.detail) for a in skipped] == [(urls[1], urls[0])]
+
+
+def test_a_revisit_names_the_record_it_refers_to_and_its_digest(web, tmp_path):
+    web.add(f"{A}/1", page())
+    web.add(f"{A}/2", page())
+    crawl(web, tmp_path, f"http://{A}/1", f"http://{A}/2")
+    with (tmp_path / "crawl" / "00000-00000.warc.gz").open("rb") as file:
+        found = {
+            r.headers["WARC-Target-URI"]: r.headers for r in ArchiveIterator(file) if "WARC-Payload-Digest" in r.headers
+        }
+        first, second = (dict(found[f"http://{A}/{n}"].items()) for n in "12")
+    assert second["WARC-Payload-Digest"] == first["WARC-Payload-Digest"]
+    assert second["WARC-Refers-To"] == first["WARC-Record-ID"]
+    assert second["WARC-Refers-To-Target-URI"] == f"http://{A}/1"
+    assert second["WARC-Refers-To-Date"] == first["WARC-Date"]
+    assert second["WARC-Profile"] == "http://netpreserve.org/warc/1.1/revisit/identical-payload-digest"
+
+
+def test_an_image_of_two_addresses_is_stored_once_and_found_by_both(web, tmp_path):
+    picture = (200, {"Content-Type": "image/png"}, PNG)
+    web.add(f"{A}/1", page("one", '<img src="/p.png" alt="a picture"><img src="/q.png" alt="another">'))
+    web.add(f"{A}/p.png", picture)
+    web.add(f"{A}/q.png", picture)
+    crawl(web, tmp_path, f"http://{A}/1", page_images=True)
+    kinds = Counter(kind for kind, url, _ in records(tmp_path) if url.endswith(".png"))
+    assert (kinds["response"], kinds["revisit"]) == (1, 1)
+    source = WebArchive(path=str(tmp_path / "crawl"))
+    (item,) = source.work_items()
+    wanted = [f"http://{A}/p.png", f"http://{A}/q.png"]
+    assert dict(source.images(item, wanted)) == dict.fromkeys(wanted, PNG)
+
+
+def test_a_crawl_that_goes_on_knows_the_pages_of_its_full_files_but_stores_their_images_again(web, tmp_path):
+    picture = (200, {"Content-Type": "image/png"}, PNG)
+    web.add(f"{A}/1", page("one", '<img src="/p.png" alt="a picture">'))
+    web.add(f"{A}/2", page("one", '<img src="/p.png" alt="a picture">'))
+    web.add(f"{A}/3", page("three", '<img src="/q.png" alt="a picture">'))
+    web.add(f"{A}/p.png", picture)
+    web.add(f"{A}/q.png", picture)
+    crawl(web, tmp_path, f"http://{A}/1", page_images=True)
+    assert crawl(web, tmp_path, f"http://{A}/1", f"http://{A}/2", f"http://{A}/3", page_images=True) == {
+        "ok": 2, "revisit": 1,
+    }  # fmt: skip
+    assert Counter(kind for kind, url, _ in records(tmp_path) if url.endswith(".png"))["response"] == 2
+    source = WebArchive(path=str(tmp_path / "crawl"))
+    assert dict(source.images(source.work_items()[1], [f"http://{A}/q.png"])) == {f"http://{A}/q.png": PNG}

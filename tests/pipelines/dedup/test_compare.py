@@ -48,7 +48,7 @@ def write_parts(folder, signatures, sizes):
         path = str(folder / f"part{item}.parquet")
         table = measures_table({"id": [f"d{start + n}" for n in range(size)]}, rows, ["s_signature"])
         write_table(path, table, fingerprint="")
-        parts.append(Part(path, "s_signature", start, size, item))
+        parts.append(Part(path, "s_signature", start, size, f"item{item}"))
         start += size
     return parts
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -53,11 +55,12 @@ def test_each_is_compared_with_all_before_it(size):
 def write_embeddings(run, of, vectors, sizes, broken=()):
     start = 0
     for item, size in enumerate(sizes):
+        key = run.keys[item]
         rows = range(start, start + size)
         values = [None if row in broken else vectors[row].astype(np.float16) for row in rows]
         embedding = pa.array(values, type=pa.list_(pa.float16(), vectors.shape[1]))
         table = pa.table({"id": [f"d{item}"] * size, "node": pa.array(rows, pa.int64()), "embedding": embedding})
-        write_table(run.layout.pair_scores(of, item), table, fingerprint=f"of {item}")
+        write_table(run.layout.pair_scores(of, key), table, fingerprint=f"of {item}")
         start += size
 
 
@@ -67,7 +70,7 @@ def compared(out, vectors, sizes, *, live=None, broken=(), cluster=None, memory=
     run = make_run(out, {STEP: filter_}, items, cluster=cluster, memory=memory)
     write_embeddings(run, filter_.of, vectors, sizes, broken)
     owners = np.repeat(items, sizes)
-    facts = make_facts({"id": [f"d{item}" for item in items]}, {}, owners, items)
+    facts = replace(make_facts({"id": [f"d{item}" for item in items]}, {}, owners, items), items=tuple(run.keys))
     mask = np.ones(len(vectors), dtype=bool) if live is None else live
     columns = semantic_columns(run, facts, run.recipe.steps[0], mask)
     return run, facts.with_images(columns), np.array(columns["semantic_similarity"].to_pylist(), dtype=float)
@@ -119,7 +122,7 @@ def test_the_table_is_the_same_bytes_however_the_work_is_cut(tmp_path, memory, n
 def test_the_same_images_are_not_compared_twice_and_others_are(tmp_path):
     run, _, _ = compared(tmp_path, twins(), [40])
     run.cluster.names.clear()
-    plain = make_facts({"id": ["d0"]}, {}, [0] * 40)
+    plain = replace(make_facts({"id": ["d0"]}, {}, [0] * 40), items=tuple(run.keys))
     semantic_columns(run, plain, run.recipe.steps[0], np.ones(40, dtype=bool))
     assert run.cluster.names == []
     semantic_columns(run, plain, run.recipe.steps[0], np.arange(40) > 0)
@@ -133,9 +136,9 @@ def test_no_image_at_all_is_no_trouble(tmp_path):
 def test_a_step_that_stores_no_embedding_is_named(tmp_path):
     run = make_run(tmp_path, {STEP: SemanticDuplicate(of="clip_score")})
     table = pa.table({"id": ["d0"], "node": pa.array([0], pa.int64()), "clip_score": [0.3]})
-    write_table(run.layout.pair_scores("clip_score", 0), table, fingerprint="")
-    facts = make_facts({"id": ["d0"]}, {}, [0])
-    with pytest.raises(InfiMMError, match=r"clip_score/00000.parquet: holds no embeddings; name a step under `of`"):
+    write_table(run.layout.pair_scores("clip_score", run.keys[0]), table, fingerprint="")
+    facts = replace(make_facts({"id": ["d0"]}, {}, [0]), items=tuple(run.keys))
+    with pytest.raises(InfiMMError, match=r"clip_score/.*parquet: holds no embeddings; name a step under `of`"):
         semantic_columns(run, facts, run.recipe.steps[0], np.ones(1, dtype=bool))
 
 
@@ -144,10 +147,10 @@ def test_the_score_pass_compares_embeddings_where_the_step_stands(tmp_path):
     write_embeddings(run, "clip_embedding", twins(), [40])
     urls = [f"https://a.example/{n}.png" for n in range(40)]
     keys = {"id": ["d0"] * 40, "node": list(range(40)), "url": urls}
-    write_table(run.layout.document_scores(0), measures_table({"id": ["d0"]}, [{}]), fingerprint="")
-    write_table(run.layout.image_scores(0), measures_table(keys, [{}] * 40), fingerprint="")
+    write_table(run.layout.document_scores(run.keys[0]), measures_table({"id": ["d0"]}, [{}]), fingerprint="")
+    write_table(run.layout.image_scores(run.keys[0]), measures_table(keys, [{}] * 40), fingerprint="")
     fetched = {name: pa.nulls(40) for name in FETCHED_COLUMNS} | {"url": urls, "status": ["ok"] * 39 + ["timeout"]}
-    write_table(run.layout.images(0), pa.table(fetched), fingerprint="")
+    write_table(run.layout.images(run.keys[0]), pa.table(fetched), fingerprint="")
     facts = score(run)
     found = np.array(facts.images.column("semantic_similarity").to_pylist(), dtype=float)
     assert np.isnan(found[39])

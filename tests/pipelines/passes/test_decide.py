@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from infimm_data.errors import ConfigError
-from infimm_data.rules import AtLeast, AtMost, FirstOfGroup, OneOf
+from infimm_data.rules import AtLeast, AtMost, BestFraction, FirstOfGroup, GroupAtMost, OneOf
 from pipelines.passes.decide import decide
 from tests.pipelines.made_facts import make_facts, step
 
@@ -213,6 +213,25 @@ def test_a_member_that_was_dropped_before_is_no_survivor():
     facts = groups("g", "g", words=[1.0, 20.0])
     assert decide(facts, [WORDS, TWINS]).documents.kept.tolist() == [False, True]
     assert decide(facts, [TWINS, WORDS]).documents.kept.tolist() == [False, False]
+
+
+def test_a_text_of_too_many_documents_goes_from_all_of_them_whatever_else_was_dropped():
+    facts = make_facts({"id": list("abcdef"), "text": ["x", "x", "x", "y", "y", None], "n": [0, 1, 1, 1, 1, 1]}, {}, [])
+    first = step("few", "document", AtLeast("n", 1, "few"))
+    found = decide(facts, [first, step("frequent", "document", GroupAtMost("text", 2, "often"))])
+    assert found.documents.reason.tolist() == ["few", "often", "often", "", "", ""]
+    assert found.documents.shown_values()[1] == "3"
+
+
+def test_the_best_share_is_of_the_whole_set_and_the_funnel_says_where_it_cuts():
+    facts = make_facts({"id": ["a"]}, {"clip": [0.1, 0.4, 0.3, 0.2, None]}, [0] * 5)
+    steps = [
+        step("low", "image", AtMost("clip", 0.35, "high")),
+        step("best", "image", BestFraction("clip", 0.5, "worse")),
+    ]
+    found = decide(facts, steps)
+    assert found.images.reason.tolist() == ["worse", "high", "", "", "high"]
+    assert found.funnel[-1].threshold == "0.2, the best 0.5 of all"
 
 
 def test_no_groups_at_all_keep_everything():

@@ -18,7 +18,7 @@ from pipelines.build import build
 from pipelines.layout import Layout
 from pipelines.recipe import Step, load_recipe
 from pipelines.run import Run
-from tests.pipelines.made_source import STEPS, WEB, make_recipe
+from tests.pipelines.made_source import STEPS, WEB, key_of, make_recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +69,11 @@ def test_measures_and_shards_are_of_the_edited_text(go):
 
 def test_what_was_extracted_stays_and_another_edit_extracts_nothing_again(go):
     layout = go(Shorten(words=15)).layout
-    whole = {document.id: document.text for document in read_documents(layout.extracted(0))}
+    whole = {document.id: document.text for document in read_documents(layout.extracted(key_of("0.json")))}
     did = worked(go(Shorten(words=12)))
     assert did["edit"] == 3
     assert "extract" not in did
-    assert {document.id: document.text for document in read_documents(layout.extracted(0))} == whole
+    assert {document.id: document.text for document in read_documents(layout.extracted(key_of("0.json")))} == whole
     assert go(Shorten(words=12)).reports[1].results == []
 
 

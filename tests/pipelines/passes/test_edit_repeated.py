@@ -26,13 +26,13 @@ def edited(tmp_path, *items, steps=None, cluster=None, **dedup):
     run = make_run(
         tmp_path, steps or {"repeated_paragraph": RepeatedParagraph()}, range(len(items)), cluster=cluster, **dedup
     )
-    for item, pages in enumerate(items):
+    for item, pages in zip(run.keys, items, strict=True):
         with open_table(run.layout.extracted(item), DOCUMENTS, fingerprint="x") as table:
             for number, (url, text) in enumerate(pages):
-                document = Document(id=f"{item}{number}", nodes=(TextNode(text=text),), origin=Origin(url=url))
+                document = Document(id=f"{item}-{number}", nodes=(TextNode(text=text),), origin=Origin(url=url))
                 table.add(document_row(document))
     edit(run)
-    return run, [[document.text for document in read_documents(run.layout.documents(item))] for item in run.indices]
+    return run, [[document.text for document in read_documents(run.layout.documents(item))] for item in run.keys]
 
 
 def test_what_stands_on_two_pages_of_a_site_goes_from_all_of_them(tmp_path):
@@ -43,7 +43,7 @@ def test_what_stands_on_two_pages_of_a_site_goes_from_all_of_them(tmp_path):
         [],
         ["second story", "first story\n\ntaken again", "second story"],
     ]
-    assert [read_metadata(run.layout.documents(item))[1]["edited"]["repeated_paragraph"] for item in (0, 1, 2)] == [
+    assert [read_metadata(run.layout.documents(item))[1]["edited"]["repeated_paragraph"] for item in run.keys] == [
         {"paragraph_repeated_on_site": 1},
         {},
         {"paragraph_repeated_on_site": 2},
@@ -67,7 +67,7 @@ def test_what_earlier_edits_drop_is_not_counted(tmp_path):
     pages = [(f"https://a.example/{n}", f"menu\n\n{prose}") for n in range(2)]
     run, texts = edited(tmp_path, pages, steps=steps)
     assert texts == [[prose, prose]]  # the same text once the menu is gone: two takes of one page
-    counts = read_metadata(run.layout.documents(0))[1]["edited"]
+    counts = read_metadata(run.layout.documents(run.keys[0]))[1]["edited"]
     assert (counts["paragraph_quality"] != {}, counts["repeated_paragraph"]) == (True, {})
 
 
@@ -75,7 +75,7 @@ def test_a_second_run_counts_and_edits_nothing(tmp_path):
     run, _ = edited(tmp_path, *SITE)
     assert not list((tmp_path / "groups").glob("*.shuffle"))
     run.cluster.names.clear()
-    run.prints = {item: f"print{item}" for item in run.indices}
+    run.prints = {item.key: f"print{item.index}" for item in run.items}
     edit(run)
     assert run.reports[-1].results == []
     assert run.cluster.names == ["edit"]
@@ -83,6 +83,6 @@ def test_a_second_run_counts_and_edits_nothing(tmp_path):
 
 def test_a_page_that_repeats_nothing_new_leaves_the_others_as_they_are(tmp_path):
     run, _ = edited(tmp_path, *SITE)
-    run.prints = {item: f"print{item}" for item in run.indices} | {1: "changed"}
+    run.prints = {item.key: f"print{item.index}" for item in run.items} | {run.keys[1]: "changed"}
     edit(run)
     assert len(run.reports[-1].results) == 1

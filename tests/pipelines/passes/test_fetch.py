@@ -35,9 +35,9 @@ class Held:
 
 @pytest.fixture
 def layout(tmp_path):
-    """An OUT folder whose work item 3 holds one page with an inline image."""
+    """An OUT folder whose work item holds one page with an inline image."""
     found = Layout(str(tmp_path))
-    with open_table(found.documents(3), DOCUMENTS, fingerprint="d") as table:
+    with open_table(found.documents(ITEM.key), DOCUMENTS, fingerprint="d") as table:
         table.add(document_row(Document(id="a", nodes=(ImageNode(url=INLINE), ImageNode(url="http://a.example/x")))))
     return found
 
@@ -45,13 +45,13 @@ def layout(tmp_path):
 def fetch(layout, urls, held=None, print_="p", web=None):
     connect_to = {HOST: web.address} if web else {}
     counts = fetch_item(Held(held or {}), ITEM, layout, SETTINGS, connect_to, urls, print_)
-    rows = read_table(layout.images(3)).to_pylist()
-    assert read_metadata(layout.images(3)) == (print_, counts)
+    rows = read_table(layout.images(ITEM.key)).to_pylist()
+    assert read_metadata(layout.images(ITEM.key)) == (print_, counts)
     return rows
 
 
 def data_of(layout, row):
-    with open(layout.image_tar(3), "rb") as tar:
+    with open(layout.image_tar(ITEM.key), "rb") as tar:
         return read_image(tar, row["offset"], row["size_bytes"])
 
 
@@ -83,7 +83,7 @@ def test_a_file_that_comes_late_has_a_name_of_its_own_in_the_tar(layout):
         fetch(layout, ["a.jpg", f"http://{HOST}/ok"], web=web)
         late, there = fetch(layout, ["a.jpg", f"http://{HOST}/ok"], {"a.jpg": png(5)}, web=web)[::-1]
     assert [data_of(layout, row) for row in (there, late)] == [PNG, png(5)]
-    with tarfile.open(layout.image_tar(3)) as tar:
+    with tarfile.open(layout.image_tar(ITEM.key)) as tar:
         assert tar.getnames() == ["000001.png", "000002.png"]
 
 
@@ -126,7 +126,7 @@ def test_rows_stand_in_the_order_of_dump_then_web(layout):
         ("a", "ok"), ("b", "ok"), ("absent", "http_404"), ("ok", "ok"),
     ]  # fmt: skip
     assert [data_of(layout, row) for row in rows if row["status"] == "ok"] == [PNG, png(5), PNG]
-    with tarfile.open(layout.image_tar(3)) as tar:
+    with tarfile.open(layout.image_tar(ITEM.key)) as tar:
         assert tar.getnames() == ["000000.png", "000001.png", "000003.png"]
 
 
@@ -153,7 +153,35 @@ def test_a_kill_between_tar_and_table_leaves_all_offsets_right(layout, monkeypat
         patched.setattr("pipelines.passes.fetch.write_table", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             fetch(layout, ["a", "b"], {"b": png(5)})
-    (row,) = read_table(layout.images(3)).to_pylist()
+    (row,) = read_table(layout.images(ITEM.key)).to_pylist()
     assert data_of(layout, row) == PNG
     rows = fetch(layout, ["a", "b"], {"b": png(5)})
     assert [data_of(layout, row) for row in rows] == [PNG, png(5)]
+
+
+def test_of_a_touched_item_the_answers_of_the_web_stay_and_the_images_of_the_dump_are_taken_anew(layout):
+    before, after, url = "l" * 32 + "a" * 32, "l" * 32 + "b" * 32, f"http://{HOST}/ok"
+    with HostileWeb() as web:
+        fetch(layout, [url, f"http://{HOST}/absent", "u"], {"u": PNG}, before, web)
+        asked = list(web.paths)
+        rows = fetch(layout, [url, f"http://{HOST}/absent", "u"], {"u": png(9)}, after, web)
+        assert web.paths == asked
+    assert [(row["url"], row["status"], row["from_web"]) for row in rows] == [
+        (url, "ok", True), (f"http://{HOST}/absent", "http_404", True), ("u", "ok", False),
+    ]  # fmt: skip
+    assert [data_of(layout, row) for row in (rows[0], rows[2])] == [PNG, png(9)]
+
+
+def test_an_image_that_a_touched_item_holds_by_now_is_taken_from_it(layout):
+    before, after, url = "l" * 32 + "a" * 32, "l" * 32 + "b" * 32, f"http://{HOST}/ok"
+    with HostileWeb() as web:
+        fetch(layout, [url], {}, before, web)
+        (row,) = fetch(layout, [url], {url: png(9)}, after, web)
+    assert (data_of(layout, row), row["from_web"]) == (png(9), False)
+
+
+def test_other_limits_keep_nothing_of_what_was_fetched(layout):
+    with HostileWeb() as web:
+        fetch(layout, [f"http://{HOST}/ok"], {}, "l" * 32 + "a" * 32, web)
+        fetch(layout, [f"http://{HOST}/ok"], {}, "m" * 32 + "a" * 32, web)
+        assert web.paths == ["/ok", "/ok"]

@@ -20,7 +20,7 @@ from infimm_data.tables import measures_table, read_table, write_table
 from pipelines.passes.decide import decide
 from pipelines.passes.group import add_document_groups, dedup_texts, group_images, write_indices
 from pipelines.recipe import Step
-from tests.pipelines.here import Here, make_run
+from tests.pipelines.here import Here, item, make_run
 from tests.pipelines.made_facts import make_facts
 
 
@@ -37,10 +37,10 @@ class Equal:
 
 
 def write_signatures(layout, *items, name="same"):
-    for item, signatures in enumerate(items):
+    for number, signatures in enumerate(items):
         rows = [{f"{name}_signature": s and digest(s)} for s in signatures]
-        table = measures_table({"id": [f"{item}{n}" for n in range(len(signatures))]}, rows, [f"{name}_signature"])
-        write_table(layout.document_scores(item), table, fingerprint="")
+        table = measures_table({"id": [f"{number}{n}" for n in range(len(signatures))]}, rows, [f"{name}_signature"])
+        write_table(layout.document_scores(item(number).key), table, fingerprint="")
 
 
 def same_texts(out, *items, **dedup):
@@ -53,9 +53,18 @@ def same_texts(out, *items, **dedup):
 def test_documents_are_grouped_across_work_items_under_the_place_of_their_first(tmp_path):
     run = same_texts(tmp_path, ["x", b"", "y"], [], ["y", "x", b"", "z"])
     found = read_table(run.layout.groups("same"))
-    assert found.column("item").to_pylist() == [0, 0, 0, 2, 2, 2, 2]
+    first, last = run.keys[0], run.keys[2]
+    assert found.column("item").to_pylist() == [first] * 3 + [last] * 4
     assert found.column("id").to_pylist() == ["00", "01", "02", "20", "21", "22", "23"]
-    assert found.column("same_group").to_pylist() == ["0/0", None, "0/2", "0/2", "0/0", None, None]
+    assert found.column("same_group").to_pylist() == [
+        f"{first}/0",
+        None,
+        f"{first}/2",
+        f"{first}/2",
+        f"{first}/0",
+        None,
+        None,
+    ]
 
 
 def test_nothing_of_the_shuffle_is_left_and_a_second_run_compares_nothing(tmp_path):
@@ -79,7 +88,9 @@ def test_the_groups_are_the_same_bytes_however_the_work_is_cut(tmp_path, memory,
 def test_a_stage_that_fails_says_which_and_why(tmp_path):
     run = make_run(tmp_path, {"same": ExactDuplicateText()})
     write_table(
-        run.layout.document_scores(0), measures_table({"id": ["a"]}, [{"same_signature": b"short"}]), fingerprint=""
+        run.layout.document_scores(run.keys[0]),
+        measures_table({"id": ["a"]}, [{"same_signature": b"short"}]),
+        fingerprint="",
     )
     with pytest.raises(InfiMMError, match=r"dedup: same keys 0: .*a same_signature is not 16 bytes long"):
         dedup_texts(run)
@@ -87,9 +98,9 @@ def test_a_stage_that_fails_says_which_and_why(tmp_path):
 
 def decided(run, kept):
     """Facts and decisions in which these documents are kept, one after the other over all work items."""
-    ids = [key for item in run.indices for key in read_table(run.layout.document_scores(item)).column("id").to_pylist()]
-    sizes = [read_table(run.layout.document_scores(item)).num_rows for item in run.indices]
-    facts = make_facts({"id": ids}, {}, [], np.repeat(run.indices, sizes))
+    ids = [key for item in run.keys for key in read_table(run.layout.document_scores(item)).column("id").to_pylist()]
+    sizes = [read_table(run.layout.document_scores(item)).num_rows for item in run.keys]
+    facts = make_facts({"id": ids}, {}, [], np.repeat(range(len(sizes)), sizes))
     decisions = decide(facts, [])
     decisions.documents.line[~np.asarray(kept)] = 0
     return facts, decisions
@@ -100,7 +111,7 @@ def test_what_an_earlier_dataset_keeps_is_not_taken_again(tmp_path):
     write_indices(old, *decided(old, [True, False, True, True]))
     new = same_texts(tmp_path / "new", ["z", "x", "w", "z", "y", "x"], against=old.layout.out)
     found = read_table(new.layout.groups("same"))
-    assert found.column("same_group").to_pylist() == ["0/0", None, None, "0/0", None, None]
+    assert found.column("same_group").to_pylist() == [f"{new.keys[0]}/0", None, None, f"{new.keys[0]}/0", None, None]
     assert found.column("same_group_earlier").to_pylist() == [None, "00", "11", None, None, "00"]
 
 
@@ -168,15 +179,15 @@ def test_no_image_at_all_is_counted_as_none():
 def test_image_urls_are_counted_over_the_whole_set_as_one_page_is_written_in_many_ways(tmp_path):
     run = make_run(tmp_path, {"image_url_frequency": ImageUrlFrequency()}, (0, 1, 2))
     urls = [["http://a.example/x.png", "", "https://a.example/y.png"], [], ["https://A.example/x.png?utm_source=z", ""]]
-    for item, here in enumerate(urls):
+    for number, here in enumerate(urls):
         keys = {"id": ["d"] * len(here), "node": list(range(len(here))), "url": here}
-        write_table(run.layout.image_scores(item), measures_table(keys, [{}] * len(here)), fingerprint="")
+        write_table(run.layout.image_scores(item(number).key), measures_table(keys, [{}] * len(here)), fingerprint="")
     dedup_texts(run)
     found = read_table(run.layout.groups("image_url_frequency"))
     assert found.column("image_url_count").to_pylist() == [2, 1, 1, 2, 1]
-    assert found.column("item").to_pylist() == [0, 0, 0, 2, 2]
+    assert found.column("item").to_pylist() == [run.keys[0]] * 3 + [run.keys[2]] * 2
     facts = make_facts({"id": ["d", "e"]}, {}, [0, 0, 0, 1, 1])
-    counted = add_document_groups(facts, run.recipe.steps, run.layout, [0, 1, 2])
+    counted = add_document_groups(facts, run.recipe.steps, run.layout, run.keys)
     assert decide(counted, run.recipe.steps).images.kept.all()
     one = [Step("image_url_frequency", ImageUrlFrequency(max_count=1))]
     assert decide(counted, one).images.reason.tolist() == [

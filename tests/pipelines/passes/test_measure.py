@@ -17,13 +17,13 @@ def test_what_the_dump_measured_stands_beside_what_the_steps_measure_under_a_nam
         Document(id="a", nodes=(image, TextNode(text="two words")), measures={"num_words": 99}),
         Document(id="b", nodes=(ImageNode(url="v"), TextNode(text="one"))),
     ]
-    with open_table(layout.documents(0), DOCUMENTS, fingerprint="d") as table:
+    with open_table(layout.documents("a"), DOCUMENTS, fingerprint="d") as table:
         for document in documents:
             table.add(document_row(document))
-    measure_item((Step("text_length", TextLength()),), 0, layout, "m")
-    found = read_table(layout.document_scores(0)).to_pydict()
+    measure_item((Step("text_length", TextLength()),), "a", layout, "m")
+    found = read_table(layout.document_scores("a")).to_pydict()
     assert found["num_words"] == [2, 1]
     assert found["dump_num_words"] == [99, None]
-    images = read_table(layout.image_scores(0)).to_pydict()
+    images = read_table(layout.image_scores("a")).to_pydict()
     assert images["dump_similarity"] == [0.25, None]
     assert images["dump_NSFW"] == ["UNSURE", None]

@@ -20,7 +20,9 @@ def image(node, **changes):
 
 def sample_of(nodes, *kept, measures=None):
     document = Document(id="a", nodes=tuple(nodes), origin=Origin(url="u"))
-    return make_sample(KeptDocument(0, 0, "a", tuple(kept), measures or {}), document, [b"%d" % k.node for k in kept])
+    return make_sample(
+        KeptDocument("item", 0, "a", tuple(kept), measures or {}), document, [b"%d" % k.node for k in kept]
+    )
 
 
 def test_a_kept_image_names_its_file_and_carries_its_facts():
@@ -78,7 +80,9 @@ FACTS = make_facts(
 def test_shards_are_cut_in_dump_order(size, expected):
     plans = list(shard_plans(FACTS, decide(FACTS, []), size))
     assert ["".join(document.id for document in plan) for plan in plans] == expected
-    assert [(d.item, d.row) for plan in plans for d in plan] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
+    assert [(d.item, d.row) for plan in plans for d in plan] == [
+        ("item0", 0), ("item0", 1), ("item0", 2), ("item1", 0), ("item1", 1),
+    ]  # fmt: skip
     assert [[one.node for one in d.images] for plan in plans for d in plan] == [[0], [1, 2], [], [], [3]]
 
 

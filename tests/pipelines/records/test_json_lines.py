@@ -6,13 +6,12 @@ import gzip
 import json
 import tracemalloc
 import zipfile
-from dataclasses import replace
 
 import pytest
 
 from infimm_data.errors import SourceError
 from pipelines.records.files import Record
-from pipelines.records.json_lines import inflated, read_json_lines
+from pipelines.records.rows import RowFormat, read_rows
 from pipelines.sources.contract import Skipped, WorkItem
 
 GOOD = [{"n": number, "text": "ä" * number} for number in range(5)]
@@ -27,7 +26,7 @@ def read(tmp_path):
         path = tmp_path / name
         path.write_bytes(data)
         item = WorkItem(index=0, name=name, path=str(path), size_bytes=len(data))
-        found = list(read_json_lines(item, max_bytes))
+        found = list(read_rows(item, RowFormat(max_bytes=max_bytes)))
         return [one.data.get("n") if isinstance(one, Record) else one.reason for one in found]
 
     return read_file
@@ -60,7 +59,8 @@ def test_a_zip_of_several_members_is_read_in_its_order_and_what_is_no_data_is_no
 
 def test_offsets_name_the_line_and_dumps_the_member(tmp_path):
     (tmp_path / "a.zip").write_bytes(zipped(("m.jsonl", b'{"n": 1}\n\n{"n": 2}\n')))
-    found = list(read_json_lines(WorkItem(index=0, name="a.zip", path=str(tmp_path / "a.zip"), size_bytes=1), 100))
+    item = WorkItem(index=0, name="a.zip", path=str(tmp_path / "a.zip"), size_bytes=1)
+    found = list(read_rows(item, RowFormat(max_bytes=100)))
     assert [(one.dump, one.offset) for one in found] == [("a.zip/m.jsonl", 0), ("a.zip/m.jsonl", 10)]
 
 
@@ -102,7 +102,17 @@ def test_a_file_that_is_one_value_over_many_lines_is_read_whole(read):
     assert read(json.dumps(GOOD, indent=2).encode()) == [0, 1, 2, 3, 4]
     assert read(json.dumps([*GOOD, 7]).encode()) == [0, 1, 2, 3, 4, "not_json"]
     assert read(json.dumps(GOOD[1], indent=1).encode()[:-1]) == ["not_json"]
-    assert read(json.dumps(GOOD, indent=2).encode(), max_bytes=50) == ["record_too_large"]
+    assert read(json.dumps(GOOD[1], indent=1).encode(), max_bytes=20) == ["record_too_large"]
+    assert read(json.dumps(GOOD, indent=2).encode()[:-30]) == [0, 1, 2, 3, "damaged_record"]
+
+
+def test_one_value_over_many_lines_of_a_gzip_that_ends_early_is_counted(read):
+    value = json.dumps({"n": 1, "x": [n * 7919 % 10007 for n in range(9_000)]}, indent=1).encode()
+    assert read(gzip.compress(value)[:-2000], "a.json.gz", max_bytes=1_000_000) == ["damaged_record"]
+
+
+def test_a_first_line_that_is_a_list_costs_itself_only(read):
+    assert read(b'[1, 2]\n{"n": 1}\n{"n": 2}\n') == ["not_json", 1, 2]
 
 
 def test_a_gzip_that_ends_early_gives_what_is_whole_and_says_so(read):
@@ -145,7 +155,7 @@ def test_the_records_of_a_cut_zip_keep_their_names(tmp_path):
     for data in (whole, whole[:-1]):
         (tmp_path / "a.zip").write_bytes(data)
         item = WorkItem(index=0, name="a.zip", path=str(tmp_path / "a.zip"), size_bytes=1)
-        found = next(read_json_lines(item, 100))
+        found = next(read_rows(item, RowFormat(max_bytes=100)))
         assert (found.dump, found.offset) == ("a.zip/m.jsonl", 0)
 
 
@@ -170,18 +180,8 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(line * 10_000, 1))  # 20 MB once inflated
     item = WorkItem(index=0, name="a", path=str(tmp_path / "a.jsonl.gz"), size_bytes=1)
     tracemalloc.start()
-    number = sum(not isinstance(one, Skipped) for one in read_json_lines(item, 1_000_000))
+    number = sum(not isinstance(one, Skipped) for one in read_rows(item, RowFormat(max_bytes=1_000_000)))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert number == 10_000
     assert peak < 2_000_000
-
-
-@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.jsonl.zip"])
-def test_an_item_is_as_large_as_what_it_inflates_to(tmp_path, name):
-    data = {"a.jsonl": LINES, "a.jsonl.gz": gzip.compress(LINES), "a.jsonl.zip": zipped(("m.jsonl", LINES))}[name]
-    (tmp_path / name).write_bytes(data)
-    item = WorkItem(index=0, name=name, path=str(tmp_path / name), size_bytes=len(data))
-    twice = replace(item, size_bytes=2 * len(data))
-    assert [one.size_bytes for one in inflated([item, twice])] == [len(LINES), 2 * len(LINES)]
-    assert inflated([]) == []

@@ -165,7 +165,7 @@ def test_a_tar_cut_anywhere_keeps_every_pair_before_the_cut(tmp_path, shard):
         got = [one for one in here if isinstance(one, Document)]
         assert got == found[: len(got)]
         assert len(got) in (kept, kept + 1)  # the last pair may be whole although no other follows it
-        assert here[-1].reason == "damaged_tar"
+        assert here[-1].reason == "damaged_record"
 
 
 def test_damage_in_the_middle_is_not_taken_for_the_end(tmp_path):
@@ -175,13 +175,13 @@ def test_damage_in_the_middle_is_not_taken_for_the_end(tmp_path):
     data[at : at + 512] = b"\x07" * 512
     path.write_bytes(data)
     assert texts(tmp_path) == ["caption 0", "caption 1"]
-    assert reasons(tmp_path) == {"damaged_tar": 1}
+    assert reasons(tmp_path) == {"damaged_record": 1}
 
 
 @pytest.mark.parametrize("data", [b"", b"no tar at all", b"\x1f\x8b" + b"x" * 1_000])
 def test_a_file_that_is_no_tar_fails_with_one_line(tmp_path, data):
     (tmp_path / "a.tar").write_bytes(data)
-    with pytest.raises(SourceError, match=r"a.tar: no tar \(.*\); remove it or fetch it again."):
+    with pytest.raises(SourceError, match=r"a.tar: cannot be read as a tar \(.*\)\. Remove or replace it\."):
         everything(tmp_path)
 
 
@@ -222,12 +222,12 @@ def test_a_real_shard_is_read_with_its_pictures_and_without_a_network(tmp_path):
     assert len(found) == 32
     assert found[0].text == "Red Square is a city square in Moscow, Russia."
     layout, urls = Layout(str(tmp_path)), [document.images[0].url for document in found]
-    with open_table(layout.documents(0), DOCUMENTS, fingerprint="d") as table:
+    with open_table(layout.documents(item.key), DOCUMENTS, fingerprint="d") as table:
         for document in found:
             table.add(document_row(document))
     unreachable = dict.fromkeys(("i1.wp.com",), ("127.0.0.1", 9))
     assert fetch_item(source, item, layout, FetchSettings(), unreachable, urls, "p") == {"ok": 32}
-    rows = read_table(layout.images(0)).to_pylist()
+    rows = read_table(layout.images(item.key)).to_pylist()
     assert [(row["width"], row["height"]) for row in rows] == [
         (document.images[0].width, document.images[0].height) for document in found
     ]

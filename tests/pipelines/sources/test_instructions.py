@@ -52,6 +52,21 @@ def test_a_single_text_and_a_data_uri_are_images_as_well(tmp_path):
         assert list(source.images(item, [url])) == [(url, PNG)]
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"instruction": "Do.", "input": "x", "image_str": B64, "output": "b"},
+        {"instruction": "Do.", "input": "x", "img_str": B64, "output": "b"},
+        {"meta": {"instruction": "Do.", "inputs": "x", "image_base64_str": [B64]}, "answer": "b", "question": "?"},
+    ],
+)
+def test_the_names_that_m3it_uses_in_its_tasks_are_all_read(tmp_path, row):
+    source, item, (document,) = read(tmp_path, [row])
+    (_, url), *texts = shape(document)
+    assert texts == [("user", "Do."), ("user", "x"), ("assistant", "b")]
+    assert dict(source.images(item, [url])) == {url: PNG}
+
+
 def test_base64_that_is_none_is_no_image(tmp_path):
     source, item, (document,) = read(tmp_path, [{"instruction": "a", "image_base64_str": ["%%%x"], "outputs": "b"}])
     ((_, data),) = source.images(item, [document.images[0].url])

@@ -94,7 +94,10 @@ def test_a_dry_run_counts_urls_and_hosts(tmp_path):
     source = LiveCrawl(path=write(tmp_path / "u.parquet"), delay_s=3600.0)
     found = preview(source, source.work_items())
     assert (found.columns, found.num_documents, found.num_images) == (("id", "url"), 7, None)
-    assert found.how == "URLs of 3 hosts, the largest takes 3.0 h at 3600 s a page"
+    assert (
+        found.how
+        == "URLs of 3 hosts, the largest takes 3.0 h to crawl at 3600 s a page; a crawl tells images and bytes"
+    )
 
 
 def test_a_part_is_no_archive_before_it_is_crawled(tmp_path):

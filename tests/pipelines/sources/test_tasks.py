@@ -121,6 +121,13 @@ OCR = {
 }
 
 
+@pytest.mark.parametrize(("there", "name"), [("0001.gif", "0001.gif"), ("0001.jpg", "0001.jpg"), ("none", "0001.jpg")])
+def test_a_book_cover_is_found_under_its_own_suffix_and_under_that_of_llava(tmp_path, there, name):
+    (tmp_path / there).write_bytes(PNG)
+    _, _, (document, *_) = read(tmp_path, "ocrvqa", OCR, split="train")
+    assert document.images[0].url == name
+
+
 def test_all_questions_about_a_book_cover_are_one_conversation_of_the_wanted_split(tmp_path):
     _, _, (document, *left) = read(tmp_path, "ocrvqa", OCR, split="train")
     assert shape(document) == [

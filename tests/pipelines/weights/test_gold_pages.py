@@ -53,3 +53,11 @@ def test_all_sizes_of_a_picture_count_as_it() -> None:
         pytest.skip(f"html_readability is not beside the checkout ({DATA})")
     (image,) = pages["seattletimes-1"].images or ()
     assert {"120109-1020x680.jpg", "120109-1560x1040.jpg"} <= image.names
+
+
+def test_an_image_that_a_script_loads_is_gold() -> None:
+    pages = {page.name: page for page in read_pages(DATA, "readability")}
+    if not pages:
+        pytest.skip(f"html_readability is not beside the checkout ({DATA})")
+    assert [image.names for image in pages["herald-sun-1"].images or ()] == [{"1227261885862"}]
+    assert any("18zu12g5xzyxojpg.jpg" in image.names for image in pages["data-url-image"].images or ())

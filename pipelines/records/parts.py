@@ -6,24 +6,23 @@ import itertools
 
 import pyarrow.parquet as pq
 
-from infimm_data.files import file_system
 from infimm_data.tables import DAMAGED
+from pipelines.archives.remote import READ_ERRORS, archive_file_system
 from pipelines.dump_files import list_dump_files
 from pipelines.sources.contract import WorkItem
 
-TEXT_SUFFIXES = (".csv", ".tsv", ".jsonl", ".csv.gz", ".tsv.gz", ".jsonl.gz")
-SUFFIXES = (".parquet", *TEXT_SUFFIXES)
+_CUT_BETWEEN_LINES = (".tsv", ".jsonl", ".ndjson")
 
 
-def table_parts(path: str, bytes_per_item: int, *, kind: str) -> list[WorkItem]:
+def table_parts(path: str, bytes_per_item: int, suffixes: tuple[str, ...], *, kind: str) -> list[WorkItem]:
     """Return the work items of every table file at `path`: of about `bytes_per_item` stored bytes each.
 
-    Parquet is cut between rows (one footer is read per file), TSV and JSON lines between lines; gzip, which gives
-    no way into its middle, and CSV, whose quoted line breaks look like row ends, are one item per file. Raises
-    ConfigError where there is no file.
+    suffixes: of the files that a folder is searched for. Parquet is cut between rows (one footer is read per file),
+    TSV and JSON lines between lines; gzip, which gives no way into its middle, and CSV, whose quoted line breaks look
+    like row ends, are one item per file. Raises ConfigError where there is no file.
     """
     items: list[WorkItem] = []
-    for name, full, size in list_dump_files(path, SUFFIXES, kind=kind):
+    for name, full, size in list_dump_files(path, suffixes, kind=kind):
         total = _divisible_units(full, size)
         if total is None:
             items.append(WorkItem(index=len(items), name=name, path=full, size_bytes=size))
@@ -44,18 +43,15 @@ def file_name(item: WorkItem) -> str:
     return item.name.removesuffix(f"[{item.span[0]}:{item.span[1]}]")
 
 
-def is_parquet(path: str) -> bool:
-    """Return whether a path is read as Parquet: whatever is none of the text formats."""
-    return not path.lower().endswith(TEXT_SUFFIXES)
-
-
 def _divisible_units(path: str, size: int) -> int | None:
     """Return the rows of a Parquet file or the bytes of a text file that can be cut; None where it cannot be."""
-    if not is_parquet(path):
-        return size if path.lower().endswith((".tsv", ".jsonl")) else None
-    fs, inside = file_system(path)
+    if path.lower().endswith(_CUT_BETWEEN_LINES):
+        return size
+    if not path.lower().endswith(".parquet"):
+        return None
+    fs, inside = archive_file_system(path)
     try:
         with fs.open(inside, "rb") as file:
             return int(pq.read_metadata(file).num_rows)
-    except DAMAGED:
+    except (*DAMAGED, *READ_ERRORS):
         return None  # its one work item fails when it is read, and is named then

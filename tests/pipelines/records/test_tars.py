@@ -9,7 +9,7 @@ import tarfile
 import pytest
 
 from infimm_data.errors import SourceError
-from pipelines.records.tar_members import Member, read_members, split_name
+from pipelines.records.tars import Member, read_members, split_name
 from pipelines.sources.contract import WorkItem
 
 
@@ -45,7 +45,7 @@ THREE = tar(("a.json", b"1" * 600), ("a.tiff", b"t" * 2000), ("b.json", b"2" * 6
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("a.json", ("a", "json")), ("x.y/a.0.jpg", ("x.y/a", "0.jpg")), ("a", ("a", "")), ("../a.json", ("../a", "json"))],
+    [("a.json", ("a", "json")), ("x.y/a.0.jpg", ("x.y/a", "0.jpg")), ("a", ("a", "")), ("../a.JSON", ("../a", "json"))],
 )
 def test_a_name_is_cut_at_the_first_dot_behind_its_folder(name, expected):
     assert split_name(name) == expected
@@ -68,7 +68,12 @@ def test_offsets_name_the_member(tmp_path):
 
 @pytest.mark.parametrize(
     ("cut", "whole"),
-    [(6000, 2), (5632 + 100, 2), (4096 + 512 + 10, 1)],  # in the data of c, in its header, in the data of b
+    [
+        (5632, 2),
+        (6000, 2),
+        (5632 + 100, 2),
+        (4096 + 512 + 10, 1),
+    ],  # before c; in its data, in its header; in b
 )
 def test_a_tar_that_was_cut_off_gives_what_is_whole_and_says_so(read, cut, whole):
     found = read(THREE[:cut])

@@ -39,10 +39,17 @@ def as_text(value: Any) -> str:
     return value.strip()
 
 
-def as_number(value: Any) -> float | int | None:
-    """Return a finite number, of a list the largest; None for what is none. "0.5" of a text file is a number."""
+def as_number(value: Any) -> float | None:
+    """Return a finite number as float; None for anything else, `true` included."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if -1e308 < value < 1e308 else None  # not NaN, not infinite, not an integer beyond any float
+
+
+def loose_number(value: Any) -> float | int | None:
+    """Return what a column of numbers means in any type: "0.5" and `true` are numbers, a list its largest."""
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        numbers = [number for one in value if (number := as_number(one)) is not None]
+        numbers = [number for one in value if (number := loose_number(one)) is not None]
         return max(numbers, default=None)
     if isinstance(value, bool):
         return int(value)
@@ -51,14 +58,12 @@ def as_number(value: Any) -> float | int | None:
             value = float(value)
         except ValueError:
             return None
-    if not isinstance(value, int | float):
-        return None
-    return value if -1e308 < value < 1e308 else None  # not NaN, not infinite, not an integer that no column holds
+    return None if as_number(value) is None else value
 
 
 def as_pixels(value: Any) -> int | None:
     """Return a width or height (LAION stores int32 in some releases, float64 in others); None where it is none."""
-    number = as_number(value)
+    number = loose_number(value)
     return int(number) if number is not None and 1 <= number < 1 << 31 else None
 
 
@@ -75,5 +80,5 @@ def as_slug(value: Any) -> str | None:
 
 def stored_measures(row: Mapping[str, Any], numbers: Iterable[str], slugs: Iterable[str]) -> dict[str, Measure]:
     """Return what the row says under these names; a name that the row does not have is left out."""
-    found: dict[str, Measure] = {name: as_number(row[name]) for name in numbers if name in row}
+    found: dict[str, Measure] = {name: loose_number(row[name]) for name in numbers if name in row}
     return found | {name: as_slug(row[name]) for name in slugs if name in row}

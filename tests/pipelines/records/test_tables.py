@@ -8,16 +8,16 @@ import pytest
 
 from infimm_data.errors import SourceError
 from pipelines.records.files import Record
-from pipelines.records.rows import read_rows, row_items
+from pipelines.records.frame import row_items
+from pipelines.records.rows import RowFormat, read_rows
 from pipelines.sources.contract import WorkItem
 
 TABLE = pa.table({"n": list(range(300)), "texts": [["a", None]] * 300, "extra": [1] * 300})
 
 
 def read(path, columns=("n", "texts", "absent"), required=("texts",)):
-    return list(
-        read_rows(WorkItem(index=0, name=path.name, path=str(path), size_bytes=1), "train", columns, required, 9)
-    )
+    item = WorkItem(index=0, name=path.name, path=str(path), size_bytes=1)
+    return list(read_rows(item, RowFormat(columns=columns, required=required)))
 
 
 def short(found):
@@ -69,7 +69,7 @@ def test_text_that_is_no_utf8_costs_its_row(tmp_path):
     broken = pa.array([b"good", b"\xff\xff", b"also"]).cast(pa.binary())
     column = pa.StringArray.from_buffers(3, broken.buffers()[1], broken.buffers()[2])
     pq.write_table(pa.table({"n": [0, 1, 2], "texts": column}), tmp_path / "a.parquet")
-    assert short(read(tmp_path / "a.parquet")) == [0, "damaged_record", 2]
+    assert short(read(tmp_path / "a.parquet")) == [0, "not_utf8", 2]
 
 
 def test_a_table_without_the_column_that_makes_it_one_of_the_set_fails_in_one_line(tmp_path):

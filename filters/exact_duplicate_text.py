@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from infimm_data.document import Document, Measure
+from infimm_data.document import Document
 from infimm_data.rules import FirstOfGroup, Level, Rule
 from infimm_data.text import text_digest
 
@@ -17,10 +16,10 @@ class ExactDuplicateText:
 
     level: ClassVar[Level] = "document"
 
-    def measure(self, document: Document) -> Mapping[str, Measure]:
-        """Return `text_hash`: `text_digest`, None without a word."""
-        return {"text_hash": text_digest(document.text)}
+    def signature(self, document: Document) -> bytes:
+        """Return the digest of the text's normal form, b"" without a word."""
+        return bytes.fromhex(text_digest(document.text) or "")
 
     def rules(self) -> tuple[Rule, ...]:
-        """Return the one rule: the first of each group stays."""
-        return (FirstOfGroup("text_hash", "exact_duplicate_text"),)
+        """Return the one rule: the best of each group stays."""
+        return (FirstOfGroup("exact_duplicate_text_group", "exact_duplicate_text"),)

@@ -1,30 +1,23 @@
 """Is the picture on many pages, or more than once on this page: a banner, a portrait, a stock photo?
 
-Pictures are compared by the 64-bit perceptual hash (infimm_data.images.perceptual_hash). The search is exact:
-two hashes within d bits, cut into k blocks, agree in some block up to d // k bits (pigeonhole), so looking into
-buckets of nearly equal blocks misses none; k is chosen by the expected work. Groups are transitive.
+Pictures are compared by the 64-bit perceptual hash (infimm_data.images.perceptual_hash), all that lie within some bits
+of each other (infimm_data.hamming). Groups are transitive.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from infimm_data.comparing import LiveImages
 from infimm_data.errors import ConfigError
-from infimm_data.groups import Positions, smallest_of_group
-from infimm_data.rules import AtMost, Level, Rule, check_bounds
-
-BITS = 64
-_MAX_FLIPS = 2  # more flipped bits per block cost more look-ups than larger buckets do
-_PAIRS_AT_ONCE = 1 << 22  # candidate pairs held at once: 64 MiB of positions
-
-Hashes = npt.NDArray[np.uint64]
+from infimm_data.groups import group_counts, smallest_of_group
+from infimm_data.hamming import BITS, near_pairs
+from infimm_data.rules import Level, Rule, check_bounds, within
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +31,7 @@ class ImageDuplicate:
     """
 
     level: ClassVar[Level] = "image"
+    compares: ClassVar[tuple[str, ...]] = ("phash",)
     distance: int = 6
     max_documents: int | None = 10
     max_repeat: int | None = 0
@@ -60,79 +54,14 @@ class ImageDuplicate:
         labels = smallest_of_group(len(hashes), left, right)
         return np.asarray(labels[first[inverse]], dtype=np.int64)
 
+    def compare(self, images: LiveImages) -> Mapping[str, npt.NDArray[np.float64]]:
+        """Return `image_documents`, how many documents show the picture, and `image_repeat`, how often before here."""
+        documents, repeats = group_counts(self.group_hashes(images.phash), images.document)
+        return {"image_documents": documents, "image_repeat": repeats}
+
     def rules(self) -> tuple[Rule, ...]:
-        """Return the bounds that are on, over what the group pass counted."""
+        """Return the bounds that are on."""
         return (
-            *(
-                ()
-                if self.max_documents is None
-                else _at_most("image_documents", self.max_documents, "image_too_frequent")
-            ),
-            *(
-                ()
-                if self.max_repeat is None
-                else _at_most("image_repeat", self.max_repeat, "image_repeated_in_document")
-            ),
+            *within("image_documents", None, self.max_documents, above="image_too_frequent"),
+            *within("image_repeat", None, self.max_repeat, above="image_repeated_in_document"),
         )
-
-
-def _at_most(measure: str, bound: float, reason: str) -> tuple[Rule]:
-    return (AtMost(measure, bound, reason),)
-
-
-def near_pairs(unique: Hashes, distance: int) -> Iterator[tuple[Positions, Positions]]:
-    """Yield all pairs (positions a, positions b) of distinct hashes within `distance` bits, perhaps repeatedly."""
-    if distance == 0 or len(unique) < 2:
-        return
-    blocks = _blocks_for(len(unique), distance)
-    edges = [BITS * block // blocks for block in range(blocks + 1)]
-    for low, high in itertools.pairwise(edges):
-        mask = np.uint64((1 << (high - low)) - 1)
-        values = (unique >> np.uint64(low)) & mask
-        order = np.argsort(values, kind="stable")
-        for flip in _flips(high - low, distance // blocks):
-            for a, b in _bucket_pairs(values[order], flip):
-                a, b = order[a], order[b]
-                near = np.bitwise_count(unique[a] ^ unique[b]) <= distance
-                yield a[near], b[near]
-
-
-def _blocks_for(size: int, distance: int) -> int:
-    """Return the number of blocks with the least expected work: look-ups, and pairs to check, of random hashes."""
-
-    def work(blocks: int) -> float:
-        bits, flips = BITS // blocks, distance // blocks
-        if flips > _MAX_FLIPS:
-            return math.inf
-        probes = sum(math.comb(bits, count) for count in range(flips + 1))
-        return blocks * probes * (4.0 * size + size * size / 2.0**bits)
-
-    return min(range(1, distance + 2), key=work)
-
-
-def _flips(bits: int, most: int) -> Iterator[np.uint64]:
-    """Yield every mask of `bits` bits with at most `most` of them set, the empty one first."""
-    for count in range(most + 1):
-        for chosen in itertools.combinations(range(bits), count):
-            yield np.uint64(sum(1 << bit for bit in chosen))
-
-
-def _bucket_pairs(ordered: Hashes, flip: np.uint64) -> Iterator[tuple[Positions, Positions]]:
-    """Yield in pieces the pairs of positions in `ordered` (ascending) whose values differ in exactly `flip`."""
-    here = np.arange(len(ordered), dtype=np.int64)
-    wanted = ordered ^ flip
-    first = here + 1 if flip == 0 else np.searchsorted(ordered, wanted, side="left")
-    last = np.searchsorted(ordered, wanted, side="right")
-    counts = last - first
-    if flip != 0:
-        counts[wanted < ordered] = 0  # each pair once, from its smaller value
-    ends = np.cumsum(counts)
-    start = 0
-    while start < len(here):
-        done = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, done + _PAIRS_AT_ONCE, side="right")))
-        some = counts[start:stop]
-        a = np.repeat(here[start:stop], some)
-        within = np.arange(len(a), dtype=np.int64) - np.repeat(np.cumsum(some) - some, some)
-        yield a, np.repeat(first[start:stop], some) + within
-        start = stop

@@ -2,14 +2,12 @@
 
 MinHash of word 5-grams (Broder 1997; rensa's R-MinHash after Dahlgaard et al. 2017), locality-sensitive banding,
 and every candidate pair checked by its estimated Jaccard similarity before it joins, so that a chance collision
-of one band never does. Groups are transitive: chains of near copies end in one group.
-Cost: 512 bytes a document; candidates beyond the 256 nearest of one bucket are compared with its first only.
+of one band never does. Groups are transitive: chains of near copies end in one group. Cost: 512 bytes a document.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,19 +16,15 @@ import numpy.typing as npt
 
 from infimm_data.document import Document
 from infimm_data.errors import ConfigError
-from infimm_data.groups import Positions, pairs_of_equals, smallest_of_group
-from infimm_data.rules import FirstOfGroup, Level, Rule
+from infimm_data.links import row_hashes
+from infimm_data.ngrams import ngram_keys, word_hashes
+from infimm_data.rules import FirstOfGroup, Level, Mask, Rule
 from infimm_data.text import normal_form
 
 _SEED = 42  # of the hash functions: signatures with another seed are not comparable
 _CANDIDATE_CHANCE = 0.995  # a pair at the threshold shares a band with this probability; false ones are checked
-_MAX_NEIGHBOURS = 256  # candidates of one document in one bucket: bounds the work on a million templated pages
-_PAIRS_AT_ONCE = 1 << 18  # pairs whose signatures are compared at once: 2 x 128 MiB with 128 permutations
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 READ_CHARACTERS = 1_000_000  # of a document's start: bounds the memory that one page of 50 MB takes
-
-Signatures = npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,48 +56,35 @@ class NearDuplicateText:
         """
         import rensa  # compiled; loaded only where documents are compared
 
-        text = normal_form(document.text[:READ_CHARACTERS])
-        if not text:
+        hashes = word_hashes(normal_form(document.text[:READ_CHARACTERS]))
+        if not len(hashes):
             return b""
-        words = text.split(" ")
-        shifted = [words[start:] for start in range(min(self.ngram, len(words)))]
-        minhash = rensa.RMinHash(num_perm=self.permutations, seed=_SEED)
-        minhash.update([" ".join(ngram) for ngram in zip(*shifted, strict=False)])
-        return np.array(minhash.digest(), dtype="<u4").tobytes()
+        ngrams = ngram_keys(hashes, min(self.ngram, len(hashes)))
+        ends = np.array([0, len(ngrams)], dtype=np.uint64)
+        matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(ngrams, ends, self.permutations, _SEED)
+        return np.array(matrix.to_rows()[0], dtype="<u4").tobytes()
 
-    def group(self, signatures: Sequence[bytes]) -> npt.NDArray[np.int64]:
-        """Return for each signature the smallest position among its near copies; its own when it has none."""
-        present = np.array([at for at, signature in enumerate(signatures) if signature], dtype=np.int64)
-        labels = np.arange(len(signatures), dtype=np.int64)
-        if not len(present):
-            return labels
-        joined = b"".join(signatures[at] for at in present.tolist())
-        matrix = np.frombuffer(joined, dtype="<u4").reshape(len(present), self.permutations)
-        left, right = self._alike(matrix)
-        labels[present] = present[smallest_of_group(len(present), left, right)]
-        return labels
+    @property
+    def signature_bytes(self) -> int:
+        """Bytes of a signature."""
+        return 4 * self.permutations
+
+    def keys(self, signatures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
+        """Return a key for each band of each signature; signatures: [documents, signature_bytes]."""
+        matrix = signatures.view("<u4")
+        bands, rows = bands_for(self.threshold, self.permutations)
+        banded = [matrix[:, band * rows : (band + 1) * rows].astype(np.uint64) for band in range(bands)]
+        return np.stack([row_hashes(some, seed=band) for band, some in enumerate(banded)], axis=1)
+
+    def alike(self, left: npt.NDArray[np.uint8], right: npt.NDArray[np.uint8]) -> Mask:
+        """Return which pairs have an estimated similarity near enough to the threshold: the share of equal entries."""
+        error = math.sqrt(self.threshold * (1 - self.threshold) / self.permutations)
+        needed = (self.threshold - 2 * error) * self.permutations
+        return np.asarray((left.view("<u4") == right.view("<u4")).sum(axis=1) >= needed, dtype=np.bool_)
 
     def rules(self) -> tuple[Rule, ...]:
         """Return the one rule: the first of each group stays."""
         return (FirstOfGroup("near_duplicate_text_group", "near_duplicate_text"),)
-
-    def _alike(self, matrix: Signatures) -> tuple[Positions, Positions]:
-        """Return the pairs of rows that join. Equal rows are paired first, so a page copied 10,000 times is one."""
-        same_first, same_other = pairs_of_equals(_row_keys(matrix))
-        single = np.ones(len(matrix), dtype=bool)
-        single[same_other] = False
-        rows = np.flatnonzero(single)
-        error = math.sqrt(self.threshold * (1 - self.threshold) / self.permutations)
-        needed = self.threshold - 2 * error
-        lefts, rights = [same_first], [same_other]
-        bands, band_rows = bands_for(self.threshold, self.permutations)
-        for band in range(bands):
-            keys = _row_keys(matrix[rows, band * band_rows : (band + 1) * band_rows])
-            for left, right in _candidates(keys):
-                good = _estimates(matrix, rows[left], rows[right]) >= needed
-                lefts.append(rows[left[good]])
-                rights.append(rows[right[good]])
-        return np.concatenate(lefts), np.concatenate(rights)
 
 
 def bands_for(threshold: float, permutations: int) -> tuple[int, int]:
@@ -117,34 +98,3 @@ def bands_for(threshold: float, permutations: int) -> tuple[int, int]:
         if 1 - (1 - threshold**rows) ** bands >= _CANDIDATE_CHANCE:
             return bands, rows
     return permutations, 1
-
-
-def _row_keys(rows: Signatures) -> npt.NDArray[np.uint64]:
-    """Return a 64-bit hash of each row."""
-    keys = np.zeros(len(rows), dtype=np.uint64)
-    for column in range(rows.shape[1]):
-        keys = (keys ^ rows[:, column]) * _MULTIPLIER
-        keys ^= keys >> np.uint64(32)
-    return keys
-
-
-def _candidates(keys: npt.NDArray[np.uint64]) -> Iterator[tuple[Positions, Positions]]:
-    """Yield the pairs of positions with equal keys: each with its next 256 in the bucket, and with the first."""
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
-    for lag in range(1, _MAX_NEIGHBOURS + 1):
-        at = np.flatnonzero(ordered[lag:] == ordered[:-lag])
-        if not len(at):
-            return
-        yield from _pieces(order[at], order[at + lag])
-    yield from _pieces(*pairs_of_equals(keys))
-
-
-def _pieces(left: Positions, right: Positions) -> Iterator[tuple[Positions, Positions]]:
-    for start in range(0, len(left), _PAIRS_AT_ONCE):
-        yield left[start : start + _PAIRS_AT_ONCE], right[start : start + _PAIRS_AT_ONCE]
-
-
-def _estimates(matrix: Signatures, left: Positions, right: Positions) -> npt.NDArray[np.float64]:
-    """Return the estimated Jaccard similarity of each pair: the share of equal signature entries."""
-    return np.asarray((matrix[left] == matrix[right]).mean(axis=1), dtype=np.float64)

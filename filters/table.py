@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from filters.benchmark_image import BenchmarkImage
+from filters.benchmark_text import BenchmarkText
 from filters.c4_lines import C4Lines
 from filters.c4_page import C4Page
 from filters.clip_assignment import ClipAssignment
 from filters.clip_score import ClipScore
+from filters.duplicate_image_set import DuplicateImageSet
 from filters.duplicate_pair import DuplicatePair
+from filters.duplicate_url import DuplicateUrl
+from filters.exact_duplicate_image import ExactDuplicateImage
 from filters.exact_duplicate_text import ExactDuplicateText
 from filters.frequent_text import FrequentText
 from filters.gopher_quality import GopherQuality
@@ -20,6 +25,7 @@ from filters.image_heads import ImageHeads
 from filters.image_loss import ImageLoss
 from filters.image_size import ImageSize
 from filters.image_url import ImageUrl
+from filters.image_url_frequency import ImageUrlFrequency
 from filters.image_url_list import ImageUrlList
 from filters.language import Language
 from filters.line_quality import LineQuality
@@ -28,6 +34,8 @@ from filters.ngram_repetition import NgramRepetition
 from filters.paragraph_quality import ParagraphQuality
 from filters.personal_data import PersonalData
 from filters.quality_model import QualityModel
+from filters.repeated_paragraph import RepeatedParagraph
+from filters.semantic_duplicate import SemanticDuplicate
 from filters.stored_score import StoredScore
 from filters.text_composition import TextComposition
 from filters.text_length import TextLength
@@ -39,6 +47,7 @@ FILTERS: dict[str, type[Any]] = {
     # edits: they stand first in a recipe
     "c4_lines": C4Lines,
     "paragraph_quality": ParagraphQuality,
+    "repeated_paragraph": RepeatedParagraph,
     "personal_data": PersonalData,
     # where a document comes from
     "url_list": UrlList,
@@ -54,19 +63,26 @@ FILTERS: dict[str, type[Any]] = {
     "quality_model": QualityModel,
     "words_per_image": WordsPerImage,
     # documents beside each other
+    "duplicate_url": DuplicateUrl,
     "exact_duplicate_text": ExactDuplicateText,
     "near_duplicate_text": NearDuplicateText,
+    "duplicate_image_set": DuplicateImageSet,
+    "benchmark_text": BenchmarkText,
     "frequent_text": FrequentText,
     "duplicate_pair": DuplicatePair,
     # images, before and after they are fetched
     "image_url": ImageUrl,
+    "image_url_frequency": ImageUrlFrequency,
     "image_url_list": ImageUrlList,
     "image_size": ImageSize,
     "image_bytes": ImageBytes,
     "image_format": ImageFormat,
     "image_count": ImageCount,
     "image_loss": ImageLoss,
+    "exact_duplicate_image": ExactDuplicateImage,
     "image_duplicate": ImageDuplicate,
+    "semantic_duplicate": SemanticDuplicate,
+    "benchmark_image": BenchmarkImage,
     # images and their texts
     "clip_score": ClipScore,
     "clip_assignment": ClipAssignment,

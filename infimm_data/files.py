@@ -110,12 +110,13 @@ def remove(path: str) -> None:
 
 
 @contextlib.contextmanager
-def open_whole(path: str) -> Iterator[IO[bytes]]:
+def open_whole(path: str, *, is_durable: bool = True) -> Iterator[IO[bytes]]:
     """Open `path` for writing; it appears under its name only when the block ends without an exception.
 
     The bytes go to a temporary name beside the place (a name of its own, so that two writers never share one),
     are synced to disk where the disk is local, and renamed. After a crash only a `.part-*` file may be left,
-    which no reader looks at and `remove_leftovers` deletes. Raises NoSpaceError when the storage is full.
+    which no reader looks at and `remove_leftovers` deletes. Raises NoSpaceError when the storage is full. is_durable:
+    False for what is read in this run alone, and need not outlive the machine: it is not synced.
     """
     fs, inside = file_system(path)
     parent, _, name = inside.rpartition("/")
@@ -125,7 +126,7 @@ def open_whole(path: str) -> Iterator[IO[bytes]]:
     try:
         with fs.open(part, "wb") as file:
             yield file
-            if isinstance(fs, LocalFileSystem):
+            if is_durable and isinstance(fs, LocalFileSystem):
                 file.flush()
                 os.fsync(file.fileno())
         if isinstance(fs, LocalFileSystem):

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from infimm_data.comparing import ComparesEmbeddings, CountsImageUrls, GroupsDocuments, GroupsImages
 from infimm_data.document import Document, ImageNode, Measure
 from infimm_data.errors import ConfigError
 from infimm_data.list_files import digests_of
@@ -126,10 +127,11 @@ class GroupAtMost:
 
 @dataclass(frozen=True, slots=True)
 class FirstOfGroup:
-    """Keeps one document of each group: the one with most images still kept, then the first in dump order.
+    """Keeps one document of each group: the first by the recipe's `dedup.rank`, then in dump order.
 
-    `measure` names a column of group slugs; None is a document that has no twin, and stays. The rule looks at
-    documents still kept when its step comes, so a group never loses its last good member to a bad one.
+    `measure` names a column of group slugs; None is a document that has no twin, and stays. All such rules of a
+    recipe link documents in one graph: a group is whatever the steps so far connect. The rule looks at documents
+    still kept when its step comes, so a group never loses its last good member to a bad one.
     """
 
     measure: str
@@ -184,28 +186,6 @@ class MeasuresImageNode(Protocol):
         ...
 
 
-@runtime_checkable
-class GroupsDocuments(Protocol):
-    """A filter that compares documents with each other: near-duplicate text."""
-
-    def signature(self, document: Document) -> bytes:
-        """Return what is compared, stored once per document; b"" for a document that has no twin by rule."""
-        ...
-
-    def group(self, signatures: Sequence[bytes]) -> npt.NDArray[np.int64]:
-        """Return for each signature the smallest position in its group; its own position where it is alone."""
-        ...
-
-
-@runtime_checkable
-class GroupsImages(Protocol):
-    """A filter that compares images with each other by their 64-bit perceptual hash."""
-
-    def group_hashes(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-        """Return for each hash the smallest position in its group; its own position where it is alone."""
-        ...
-
-
 class Scorer(Protocol):
     """A loaded model that scores images against their texts; lives in one actor, on one device."""
 
@@ -251,7 +231,8 @@ class AssignsImages(Protocol):
 
 
 _MEASURING = (
-    EditsDocument, MeasuresDocument, MeasuresImageNode, GroupsDocuments, GroupsImages, ScoresPairs, ScoresEmbeddings,
+    EditsDocument, MeasuresDocument, MeasuresImageNode, ScoresPairs, ScoresEmbeddings,
+    GroupsDocuments, GroupsImages, CountsImageUrls, ComparesEmbeddings,
 )  # fmt: skip
 
 

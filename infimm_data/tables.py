@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -156,6 +157,18 @@ def write_table(path: str, table: pa.Table, *, fingerprint: str, counts: Mapping
     buffer = io.BytesIO()
     pq.write_table(table.replace_schema_metadata(_metadata(fingerprint, counts or {})), buffer, compression="zstd")
     write_bytes(path, buffer.getvalue())
+
+
+def write_tables(
+    path: str, tables: Iterator[pa.Table], *, fingerprint: str, counts: Mapping[str, Any] | None = None
+) -> None:
+    """Write tables of one schema, at least one, as the row groups of one file, holding one of them at a time."""
+    with open_whole(path) as file:
+        first = next(tables)
+        with pq.ParquetWriter(file, first.schema, compression="zstd") as writer:
+            for table in itertools.chain([first], tables):
+                writer.write_table(table)
+            writer.add_key_value_metadata(_metadata(fingerprint, counts or {}))
 
 
 def read_table(path: str, columns: list[str] | None = None) -> pa.Table:

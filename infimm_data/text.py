@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 _WORD = re.compile(r"\w+(?:['’\-]\w+)*", re.UNICODE)
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f]")
+_SPACED = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) in "_'-")}
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+|(?<=[。！？])|\n+")
 _ADDRESS = re.compile(r"https?://\S+|www\.\S+|(?<!\S)[^\s@]++@\S+")  # tried at starts of words only: linear
 _APOSTROPHE = re.compile("[’ʼʻ`]")
@@ -22,12 +23,28 @@ def words(text: str) -> list[str]:
     Scripts that write no spaces (Han, kana, Thai) count one word per character, as OBELICS' and Gopher's word
     counts would otherwise see a whole Chinese page as a few words.
     """
+    if text.isascii():
+        return _ascii_words(text)
     matches = _WORD.findall(text)
     if not _UNSPACED.search(text):  # most pages; three times as fast
         return matches
     found: list[str] = []
     for match in matches:
         found.extend(_split_unspaced(match) if _UNSPACED.search(match) else [match])
+    return found
+
+
+def _ascii_words(text: str) -> list[str]:
+    """Return what the search for words finds, in half the time: cut at what is in no word, search where signs are."""
+    parts = text.translate(_SPACED).split()
+    if "-" not in text and "'" not in text:
+        return parts
+    found: list[str] = []
+    for part in parts:
+        if part.isalnum():
+            found.append(part)
+        else:
+            found += _WORD.findall(part)
     return found
 
 

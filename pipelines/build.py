@@ -19,7 +19,7 @@ from pipelines.passes.decisions import write_decisions
 from pipelines.passes.edit import edit
 from pipelines.passes.extract import extract
 from pipelines.passes.fetch import fetch
-from pipelines.passes.group import dedup_texts
+from pipelines.passes.group import dedup_texts, write_indices
 from pipelines.passes.heads import check_heads
 from pipelines.passes.measure import measure
 from pipelines.passes.pack import pack
@@ -92,6 +92,7 @@ def _run_passes(run: Run, wanted: Sequence[Pass]) -> None:
         elif name == "decide" and facts is not None:
             decisions = decide(facts, run.recipe.steps)
             write_decisions(facts, decisions, run.items, run.layout)
+            write_indices(run, facts, decisions)
             warn_of_greedy_steps(decisions)
             warn_of_nothing(decisions)
         elif facts is not None and decisions is not None:

@@ -7,7 +7,7 @@ disk. Rows are in dump order, which no run changes.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from infimm_data.comparing import ComparesEmbeddings, GroupsImages
 from infimm_data.errors import ConfigError, did_you_mean
 from infimm_data.files import exists, file_system, read_bytes
-from infimm_data.rules import AssignsImages, GroupsImages, Mask, ScoresPairs
+from infimm_data.rules import AssignsImages, Mask, ScoresPairs
 from infimm_data.tables import read_table
 from infimm_data.vectors import ScoresEmbeddings
 from pipelines.layout import Layout
@@ -37,6 +38,12 @@ ASSIGNED_COLUMNS = ("assigned_sentence", "assigned_score", "assigned_beside")
 AGREEMENT = "assignment_agreement"
 """A measure of documents: the share of their assigned images that stand beside their sentence in reading order."""
 
+EARLIER = "_earlier"
+"""Stands after the name of a column of groups: the id of the twin in an earlier dataset."""
+
+DATE = "date"
+"""What a rank may name beside measures: when the page was taken, as the dump says; later is higher."""
+
 PURGED = "purged"
 """A measure of documents and images once anything was taken down: 1 where the URL is on the list, else 0."""
 
@@ -48,6 +55,8 @@ class Facts:
     items: keys of the work items in dump order; documents, images: tables in the same order; document_item,
     image_item: the work item of each row, by its position in `items`; document_row: its row in the item's documents
     file; image_document: the row in `documents` of each image.
+    rank: which of several copies stays, as the recipe's `dedup.rank` names measures; dates: of each document, in
+    their order, NaN where unknown; loaded where the rank asks.
     """
 
     items: Sequence[str]
@@ -57,6 +66,8 @@ class Facts:
     document_row: npt.NDArray[np.int64]
     image_item: npt.NDArray[np.int64]
     image_document: npt.NDArray[np.int64]
+    rank: tuple[str, ...] = ("images_kept",)
+    dates: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     @property
     def num_documents(self) -> int:
@@ -97,6 +108,18 @@ class Facts:
         encoded = _encoded(self.documents.column(measure))
         return np.asarray(pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)).astype(np.int64)
 
+    def earlier(self, measure: str) -> tuple[npt.NDArray[np.int64], list[Any]] | None:
+        """Return the rows that have a twin in an earlier dataset, ascending, and the id of that twin.
+
+        measure: a column of groups. None where the build is compared with no earlier dataset.
+        """
+        name = f"{measure}{EARLIER}"
+        if name not in self.documents.column_names:
+            return None
+        column = self.documents.column(name)
+        rows = np.flatnonzero(column.is_valid().to_numpy())
+        return rows, column.drop_null().to_pylist()
+
     def with_images(self, columns: dict[str, Any]) -> Facts:
         """Return the facts with more measures of images."""
         return replace(self, images=_with_columns(self.images, columns))
@@ -108,7 +131,7 @@ class Facts:
 
 def needs_pixels(step: Step) -> bool:
     """Return whether a step must wait for the fetch pass."""
-    if isinstance(step.filter, GroupsImages | ScoresPairs | ScoresEmbeddings):
+    if isinstance(step.filter, GroupsImages | ScoresPairs | ScoresEmbeddings | ComparesEmbeddings):
         return True
     measures = {rule.measure for rule in step.filter.rules()}
     return bool(measures & {*FETCHED_COLUMNS, "images_kept", "images_lost"})
@@ -154,7 +177,8 @@ def load_facts(layout: Layout, items: Sequence[str], recipe: Recipe, measures: C
     measures: only these columns, for decisions that are not written down; None: all of them, with the keys.
     """
     documents, images, rows, offsets = [], [], [], 0
-    item_of, image_item, image_document = [], [], []
+    item_of, image_item, image_document, dates = [], [], [], []
+    is_dated = DATE in {name.removeprefix("-") for name in recipe.dedup.rank}
     purged = purged_urls(layout)
     for place, item in enumerate(items):
         table = read_measures(layout.document_scores(item), measures, keys=("id",))
@@ -172,6 +196,8 @@ def load_facts(layout: Layout, items: Sequence[str], recipe: Recipe, measures: C
         image_item.append(np.full(found.num_rows, place))
         image_document.append(position.to_numpy().astype(np.int64) + offsets)
         offsets += table.num_rows
+        if is_dated:
+            dates.append(read_table(layout.documents(item), columns=["date"]).column("date"))
     facts = Facts(
         items=tuple(items),
         documents=pa.concat_tables(documents, promote_options="permissive"),
@@ -180,8 +206,22 @@ def load_facts(layout: Layout, items: Sequence[str], recipe: Recipe, measures: C
         document_row=np.concatenate(rows).astype(np.int64),
         image_item=np.concatenate(image_item).astype(np.int64),
         image_document=np.concatenate(image_document).astype(np.int64),
+        rank=recipe.dedup.rank,
+        dates=_in_order(dates),
     )
     return _with_agreement(facts) if "assigned_beside" in facts.images.column_names else facts
+
+
+def _in_order(dates: Sequence[pa.ChunkedArray]) -> npt.NDArray[np.float64]:
+    """Return ISO 8601 dates in UTC as numbers in their order, NaN for "": they sort as texts."""
+    if not dates:
+        return np.empty(0)
+    encoded = _encoded(pa.chunked_array([chunk for column in dates for chunk in column.chunks], type=pa.string()))
+    texts = np.array(encoded.dictionary.to_pylist(), dtype=object)
+    place = np.empty(len(texts))
+    place[np.argsort(texts)] = np.arange(len(texts))
+    place[texts == ""] = np.nan
+    return np.asarray(place[encoded.indices.to_numpy(zero_copy_only=False)])
 
 
 def _with_agreement(facts: Facts) -> Facts:
@@ -209,13 +249,13 @@ def read_measures(path: str, measures: Collection[str] | None, *, keys: Sequence
     wanted = [
         column.name
         for column in schema
-        if column.name in keys or (not _is_long(column.type) and (measures is None or column.name in measures))
+        if column.name in keys or (not _is_compared_only(column.type) and (measures is None or column.name in measures))
     ]
     return read_table(path, columns=wanted).replace_schema_metadata(None)
 
 
-def _is_long(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_nested(kind))
+def _is_compared_only(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(type_) or pa.types.is_nested(type_))
 
 
 def _images_of(layout: Layout, item: str, recipe: Recipe, measures: Collection[str] | None) -> pa.Table:

@@ -33,7 +33,7 @@ from pipelines.facts import PURGED, Facts, load_facts, purged_urls
 from pipelines.layout import Layout
 from pipelines.passes.decide import Decisions, decide
 from pipelines.passes.decisions import write_decisions
-from pipelines.passes.group import add_document_groups
+from pipelines.passes.group import add_document_groups, add_stored_comparisons
 from pipelines.passes.pack import without_images
 from pipelines.report import write_funnel
 from pipelines.run import Run
@@ -66,6 +66,7 @@ def _purge(layout: Layout, urls: Sequence[str], cluster: Cluster, now: datetime)
     recipe, items = stored_recipe(layout), stored_items(layout)
     keys = [item.key for item in items]
     facts = add_document_groups(load_facts(layout, keys, recipe), recipe.steps, layout, keys)
+    facts = add_stored_comparisons(facts, recipe.steps, layout, keys)
     incumbents = _packed(layout, facts)
     facts = ImageGroups().add_to(facts, recipe.steps, incumbents)
     decisions = decide(facts, recipe.steps, incumbents=incumbents)

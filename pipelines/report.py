@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -62,6 +64,7 @@ def funnel(run: Run, facts: Facts, decisions: Decisions) -> dict[str, Any]:
     return {
         "dump": {"work_items": len(run.items), **dump},
         "fetched": _sum(read_metadata(run.layout.images(item))[1] for item in run.keys),
+        "benchmarks": benchmark_counts(facts),
         "steps": [asdict(line) for line in decisions.funnel],
         "documents": {"in": facts.num_documents, "kept": int(decisions.documents.kept.sum())},
         "images": {
@@ -71,6 +74,20 @@ def funnel(run: Run, facts: Facts, decisions: Decisions) -> dict[str, Any]:
         },
         "shards": None if run.shards is None else _shard_counts(run.shards),
     }
+
+
+def benchmark_counts(facts: Facts) -> dict[str, dict[str, int]]:
+    """Return how many documents and images of the set, kept or not, each benchmark was found in."""
+    found: dict[str, dict[str, int]] = {}
+    for level, table in (("documents", facts.documents), ("images", facts.images)):
+        for measure in ("benchmark_text", "benchmark_image"):
+            if measure in table.column_names:
+                counted = pc.value_counts(table.column(measure).cast(pa.string()).drop_null())
+                for entry in counted.to_pylist():
+                    for name in entry["values"].split(","):
+                        of_name = found.setdefault(name, {"documents": 0, "images": 0})
+                        of_name[level] += entry["counts"]
+    return dict(sorted(found.items()))
 
 
 def _shard_counts(shards: Sequence[ShardInfo]) -> dict[str, int]:
@@ -153,6 +170,8 @@ def show_funnel(data: dict[str, Any], console: Console) -> None:
             cells = (line["step"], line["level"], line["reason"], line["threshold"], line["came_in"], line["dropped"])
             table.add_row(*(Text(printable(str(cell))) for cell in cells), share)
     console.print(table)
+    for name, counts in data.get("benchmarks", {}).items():
+        say(console, f"benchmark {name}: found in {counts['documents']} documents and {counts['images']} images")
     for level in ("documents", "images"):
         say(console, f"{level}: {data[level]['in']} in the dump, {data[level]['kept']} kept")
     shards = data["shards"]

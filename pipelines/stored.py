@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from infimm_data.comparing import GroupsImages
 from infimm_data.errors import ConfigError
 from infimm_data.files import exists, join
-from infimm_data.rules import GroupsImages, Mask, measured_with
+from infimm_data.rules import Mask, measured_with
 from pipelines.facts import Facts, load_facts
 from pipelines.layout import Layout, refuse_numbered
 from pipelines.passes.decide import decide
 from pipelines.passes.decisions import decided_items
-from pipelines.passes.group import add_document_groups, group_images
+from pipelines.passes.group import add_document_groups, add_stored_comparisons, group_images
 from pipelines.recipe import Recipe, Step, load_recipe
 from pipelines.sources.contract import WorkItem
 from pipelines.takedown import honouring_takedowns
@@ -47,10 +48,11 @@ def stored_facts(layout: Layout, recipe: Recipe) -> Facts:
     The groups of images are not among it, since they depend on which images are still wanted: `ImageGroups`.
     """
     measures = {rule.measure for step in recipe.steps for rule in step.filter.rules()} | {"status"}
-    compares_images = any(isinstance(step.filter, GroupsImages) for step in recipe.steps)
+    compared = {name for step in recipe.steps if isinstance(step.filter, GroupsImages) for name in step.filter.compares}
     items = [item.key for item in stored_items(layout)]
-    facts = load_facts(layout, items, recipe, measures | ({"phash"} if compares_images else set()))
-    return add_document_groups(facts, recipe.steps, layout, items)
+    facts = load_facts(layout, items, recipe, measures | compared)
+    facts = add_document_groups(facts, recipe.steps, layout, items)
+    return add_stored_comparisons(facts, recipe.steps, layout, items)
 
 
 class ImageGroups:

@@ -133,7 +133,8 @@ def test_of_twins_one_page_is_kept(out, documents, truth):
     assert 20 <= reasons["near_duplicate_text"] <= 24
     hashes = {}
     for path in sorted((out / "build" / "scores" / "documents").glob("*.parquet")):
-        hashes |= {row["id"]: row["text_hash"] for row in pq.read_table(path, columns=["id", "text_hash"]).to_pylist()}
+        columns = pq.read_table(path, columns=["id", "exact_duplicate_text_signature"]).to_pydict().values()
+        hashes |= dict(zip(*columns, strict=True))
     kept = [hashes[document["id"]] for document in documents if document["kept"]]
     assert len(set(kept)) == len(kept)
 

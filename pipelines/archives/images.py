@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, TypeVar
 from urllib.parse import urljoin
 
+from infimm_data.urls import url_key
 from pipelines.archives.files import read_archive
 from pipelines.archives.http_message import (
     MAX_HTTP_HEADER_BYTES,
@@ -18,7 +19,6 @@ from pipelines.archives.http_message import (
     http_message,
 )
 from pipelines.archives.records import Damage, Record
-from pipelines.archives.urls import url_key
 from pipelines.html_images import is_image
 
 _T = TypeVar("_T")

@@ -15,6 +15,7 @@ from infimm_data.files import exists, join, read_bytes
 from pipelines.executor import Cluster
 from pipelines.layout import Layout
 from pipelines.life import DocumentLife, ImageLife, documents_of, skipped_of
+from pipelines.passes.decide import BY_RANK, EARLIER_DATASET
 from pipelines.passes.verdicts import shown
 from pipelines.purge import purge
 from pipelines.report import printable, say
@@ -129,9 +130,14 @@ def _verdict(decision: Any) -> str:
         return "kept"
     if decision["reason"] == "document_dropped":
         return "dropped with its document"
+    dropped = f"dropped by step '{decision['step']}' as {decision['reason']}"
+    if decision["threshold"].startswith(BY_RANK):
+        return f"{dropped}: {decision['value']} stays, by {decision['threshold']}"
+    if decision["threshold"] == EARLIER_DATASET:
+        return f"{dropped}: {decision['value']} of the {decision['threshold']} stays"
     is_compared = decision["threshold"] and decision["value"] != decision["reason"]  # a fetch status is its own reason
     compared = f": {decision['value']}, threshold {decision['threshold']}" if is_compared else ""
-    return f"dropped by step '{decision['step']}' as {decision['reason']}{compared}"
+    return f"{dropped}{compared}"
 
 
 def _measured(values: Any) -> str:

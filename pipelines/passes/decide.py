@@ -13,11 +13,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from infimm_data.rules import BestFraction, FirstOfGroup, GroupAtMost, Mask, Rule
-from pipelines.facts import Facts, needs_pixels
+from pipelines.facts import DATE, Facts, needs_pixels
+from pipelines.passes.survivors import Graph
 from pipelines.passes.verdicts import StepCount, Verdicts, shown
 from pipelines.recipe import Step
+
+BY_RANK, EARLIER_DATASET = "rank ", "earlier dataset"
+"""The threshold of a copy: how the one that stays was chosen, or where it is; the value is that one's id."""
 
 FETCHED = "fetch"
 """The step of an image that could not be fetched; its reason is the fetch status."""
@@ -30,6 +35,7 @@ class Decisions:
     documents: Verdicts
     images: Verdicts
     funnel: list[StepCount]
+    graph: Graph
 
     def count(self, line: StepCount, rows: Mask, values: npt.NDArray[Any]) -> None:
         """Add a line to the funnel and drop its rows; values: what was measured on each of them."""
@@ -48,7 +54,7 @@ def decide(facts: Facts, steps: Sequence[Step], *, fetched: bool = True, incumbe
     """
     funnel: list[StepCount] = []
     documents, images = Verdicts.all_kept(facts.num_documents, funnel), Verdicts.all_kept(facts.num_images, funnel)
-    found = Decisions(documents, images, funnel)
+    found = Decisions(documents, images, funnel, Graph(facts.num_documents))
     asked_status = not fetched
     for step in steps:
         if not asked_status and needs_pixels(step):
@@ -79,6 +85,10 @@ def _live_images(facts: Facts, found: Decisions) -> Mask:
 
 def _apply(facts: Facts, found: Decisions, step: Step, rule: Rule, incumbents: Mask | None) -> None:
     """Ask one rule of every row that is still kept, and write down what it drops."""
+    if isinstance(rule, FirstOfGroup):
+        assert step.filter.level == "document", "groups of images are counted, not reduced to one"
+        _keep_best(facts, found, step, rule, incumbents)
+        return
     level = step.filter.level
     is_optional = getattr(rule, "or_unknown", False)
     if level == "image":
@@ -87,17 +97,53 @@ def _apply(facts: Facts, found: Decisions, step: Step, rule: Rule, incumbents: M
         candidates, values = found.documents.kept, _group_sizes(facts.document_groups(rule.measure))
     else:
         candidates, values = found.documents.kept, _document_values(facts, found, rule.measure, is_optional)
-    if isinstance(rule, FirstOfGroup):
-        assert level == "document", "groups of images are counted, not reduced to one"
-        rank = images_kept(facts, found)
-        rank = rank if incumbents is None else np.where(incumbents, np.inf, rank)
-        passes = _first_of_group(facts.document_groups(rule.measure), candidates, rank)
-    else:
-        passes = rule.passes(values)
-    failing = candidates & ~passes
+    failing = candidates & ~rule.passes(values)
     dropped, came_in = int(failing.sum()), int(candidates.sum())
     line = StepCount(step.name, level, rule.reason, rule.measure, _threshold(rule, values), came_in, dropped)
     found.count(line, failing, values[failing])
+
+
+def _keep_best(facts: Facts, found: Decisions, step: Step, rule: FirstOfGroup, incumbents: Mask | None) -> None:
+    """Link documents as the step does, and keep the best of each group; the ledger names the one that stays.
+
+    Documents that are linked with one of an earlier dataset all go, as that one stays.
+    """
+    kept = found.documents.kept
+    earlier = facts.earlier(rule.measure)
+    found.graph.join(facts.document_groups(rule.measure), earlier)
+    if earlier is not None:
+        rows, twins = found.graph.known_earlier(kept)
+        line = StepCount(
+            step.name,
+            "document",
+            f"{rule.reason}_of_earlier",
+            rule.measure,
+            EARLIER_DATASET,
+            int(kept.sum()),
+            len(rows),
+        )
+        found.count(line, _mask(rows, len(kept)), np.array(twins, dtype=object))
+        kept = found.documents.kept
+    rank = [] if incumbents is None else [incumbents.astype(np.float64)]
+    rank += [_ranked(facts, found, name) for name in facts.rank]
+    rows, winners = found.graph.losers(kept, rank)
+    ids = facts.documents.column("id") if "id" in facts.documents.column_names else None
+    values = winners if ids is None else np.array(ids.take(pa.array(winners)).to_pylist(), dtype=object)
+    threshold = f"{BY_RANK}{', '.join([*facts.rank, 'first'])}"
+    line = StepCount(step.name, "document", rule.reason, rule.measure, threshold, int(kept.sum()), len(rows))
+    found.count(line, _mask(rows, len(kept)), values)
+
+
+def _mask(rows: npt.NDArray[np.int64], size: int) -> Mask:
+    mask = np.zeros(size, dtype=np.bool_)
+    mask[rows] = True
+    return mask
+
+
+def _ranked(facts: Facts, found: Decisions, name: str) -> npt.NDArray[Any]:
+    """Return a measure that the rank names, higher is better; a minus before the name turns it round."""
+    values = np.asarray(_document_values(facts, found, name.removeprefix("-"), False), dtype=np.float64)
+    return -values if name.startswith("-") else values
 
 
 def _document_values(facts: Facts, found: Decisions, measure: str, is_optional: bool) -> npt.NDArray[Any]:
@@ -106,6 +152,8 @@ def _document_values(facts: Facts, found: Decisions, measure: str, is_optional: 
     if measure == "images_lost":
         lost = ~found.images.kept
         return np.bincount(facts.image_document[lost], minlength=facts.num_documents).astype(np.float64)
+    if measure == DATE:
+        return facts.dates
     return facts.document_column(measure, is_optional=is_optional)
 
 
@@ -125,16 +173,3 @@ def _group_sizes(groups: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 def images_kept(facts: Facts, found: Decisions) -> npt.NDArray[Any]:
     """Return for each document how many of its images are still kept."""
     return np.bincount(facts.image_document[found.images.kept], minlength=facts.num_documents).astype(np.float64)
-
-
-def _first_of_group(groups: npt.NDArray[np.int64], candidates: Mask, rank: npt.NDArray[Any]) -> Mask:
-    """Return True for rows without a group (-1) and for the best candidate of each group.
-
-    Best: highest rank (images kept), then the first row (dump order); both are the same on every run.
-    """
-    passes = groups < 0
-    rows = np.flatnonzero(candidates & ~passes)
-    order = rows[np.lexsort((rows, -rank[rows]))]
-    _, best = np.unique(groups[order], return_index=True)  # the first of each group in that order
-    passes[order[best]] = True
-    return passes

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from infimm_data.comparing import GroupsDocuments
 from infimm_data.document import Document, ImageNode, Measure, short_url
-from infimm_data.rules import DUMP_PREFIX, GroupsDocuments, MeasuresDocument, MeasuresImageNode, measured_with
+from infimm_data.rules import DUMP_PREFIX, MeasuresDocument, MeasuresImageNode, measured_with
 from infimm_data.tables import fingerprint, measures_table, read_documents, read_metadata, write_table
 from pipelines.layout import Layout
 from pipelines.recipe import Step
 from pipelines.run import Run
 from pipelines.sources.contract import WorkItem
+
+VERSION = 2  # raise when a filter measures something else under the same settings
 
 
 def measure(run: Run) -> None:
@@ -27,7 +30,7 @@ def measure(run: Run) -> None:
 def measure_print(run: Run, item: WorkItem) -> str:
     """Return the fingerprint of the measures: those documents, and what each step measures them with."""
     measuring = [(step.name, measured_with(step.filter)) for step in run.recipe.steps if _measures_text(step)]
-    return fingerprint("measure", run.prints[item.key], measuring)
+    return fingerprint("measure", VERSION, run.prints[item.key], measuring)
 
 
 def _measures_text(step: Step) -> bool:

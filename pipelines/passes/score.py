@@ -11,15 +11,17 @@ from typing import Any
 
 import pyarrow as pa
 
+from infimm_data.comparing import ComparesEmbeddings, GroupsImages
 from infimm_data.document import Document
 from infimm_data.files import file_system
-from infimm_data.rules import AssignsImages, GroupsImages, Mask, Scorer, ScoresPairs, measured_with
+from infimm_data.rules import AssignsImages, Mask, Scorer, ScoresPairs, measured_with
 from infimm_data.tables import fingerprint, measures_table, read_documents, read_metadata, read_table, write_table
 from infimm_data.vectors import ScoresEmbeddings
 from pipelines.facts import Facts
 from pipelines.layout import Layout
 from pipelines.passes.assign import assign
 from pipelines.passes.decide import decide
+from pipelines.passes.embeddings import semantic_columns
 from pipelines.passes.fetch import fetch_print, read_image
 from pipelines.passes.group import gather, group_images, write_image_groups
 from pipelines.passes.heads import ask_heads
@@ -41,6 +43,10 @@ def score(run: Run) -> Facts:
         if isinstance(step.filter, GroupsImages):
             columns = group_images(step.filter, facts, _live(facts, run.recipe.steps[:number]))
             write_image_groups(step.name, columns, facts, run.layout)
+            grouped |= columns
+            facts = facts.with_images(columns)
+        if isinstance(step.filter, ComparesEmbeddings):
+            columns = semantic_columns(run, facts, step, _live(facts, run.recipe.steps[:number]))
             grouped |= columns
             facts = facts.with_images(columns)
         if isinstance(step.filter, ScoresPairs):

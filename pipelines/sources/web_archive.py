@@ -55,7 +55,7 @@ class WebArchive:
     def images(self, item: WorkItem, urls: Collection[str]) -> Iterator[tuple[str, bytes]]:
         """Yield (wanted URL, image file) from `data:` URIs and from the archive's own records.
 
-        A URL is looked up exactly, then by `pipelines.archives.urls.url_key` (http and https, fragment,
+        A URL is looked up exactly, then by `infimm_data.urls.url_key` (http and https, fragment,
         percent-encoding and default port are not told apart), through redirects and revisit records.
         """
         yield from inline_images(urls, self.max_image_bytes)

@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from filters.image_duplicate import ImageDuplicate, near_pairs
+from filters.image_duplicate import ImageDuplicate
 from infimm_data.errors import ConfigError
+from infimm_data.hamming import near_pairs
 
 
 def near_copies(size: int, seed: int) -> npt.NDArray[np.uint64]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import pickle
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,11 @@ import numpy as np
 import pytest
 
 from filters.table import FILTERS
+from infimm_data.benchmarks import write_index
+from infimm_data.comparing import ComparesEmbeddings, CountsImageUrls, GroupsDocuments, GroupsImages, LiveImages
 from infimm_data.document import Document, ImageNode, TextNode
 from infimm_data.errors import ConfigError
+from infimm_data.links import group_signatures, signature_bytes
 from infimm_data.rules import (
     DUMP_PREFIX,
     AssignsImages,
@@ -21,8 +27,6 @@ from infimm_data.rules import (
     EditsDocument,
     FirstOfGroup,
     GroupAtMost,
-    GroupsDocuments,
-    GroupsImages,
     MeasuresDocument,
     MeasuresImageNode,
     OneOf,
@@ -32,7 +36,13 @@ from infimm_data.vectors import ScoresEmbeddings
 
 EVERY = pytest.mark.parametrize("name", FILTERS)
 LIST = str(Path(__file__).parent / "block_list.txt")
+FOLDER = tempfile.mkdtemp()
+atexit.register(shutil.rmtree, FOLDER)
+INDEX = f"{FOLDER}/index.parquet"
+write_index(INDEX, [("made", "phash", 0, bytes(8))], {})
 NEEDED: dict[str, dict[str, Any]] = {
+    "benchmark_text": {"index": INDEX},
+    "benchmark_image": {"index": INDEX},
     "url_list": {"block": (LIST,), "words": LIST},
     "image_url_list": {"allow": (LIST,)},
 }
@@ -65,7 +75,7 @@ NODES = {
 # What other passes supply, see the contract in infimm_data.rules and the passes.
 SUPPLIED = {
     *("status", "width", "height", "short_side", "aspect", "size_bytes", "format", "sha256", "phash"),
-    *("images_kept", "images_lost", "image_documents", "image_repeat"),
+    *("images_kept", "images_lost", "image_url_count", "semantic_similarity"),
     *(f"{name}_group" for name in FILTERS),
 }
 
@@ -92,12 +102,22 @@ def with_only(name: str, field: str, value: float | None) -> Any:
     return build(name, **{**dict.fromkeys(bound_fields(name)), field: value})
 
 
+def live_images(size: int) -> LiveImages:
+    return LiveImages(
+        phash=np.arange(size, dtype=np.uint64),
+        sha256=np.array([f"{n:064x}" for n in range(size)], dtype=object),
+        document=np.zeros(size, dtype=np.int64),
+    )
+
+
 def measured_keys(filter_: Any) -> set[str]:
     keys: set[str] = set()
     if isinstance(filter_, MeasuresDocument):
         keys |= set(filter_.measure(DOCUMENTS["a page"]))
     if isinstance(filter_, MeasuresImageNode):
         keys |= set(filter_.measure_node(IMAGE))
+    if isinstance(filter_, GroupsImages):
+        keys |= set(filter_.compare(live_images(1)))
     if isinstance(filter_, AssignsImages):
         keys |= {"sentence_score", "assigned_sentence", "assigned_score", "assigned_beside"}
     elif isinstance(filter_, ScoresEmbeddings):
@@ -152,7 +172,8 @@ def test_its_rules_read_only_what_is_measured_or_supplied(name: str) -> None:
 def test_it_measures_the_same_keys_of_every_document(name: str, kind: str) -> None:
     made = build(name)
     if not isinstance(made, MeasuresDocument):
-        reads = isinstance(made, MeasuresImageNode | GroupsDocuments | GroupsImages | ScoresPairs)
+        compares = isinstance(made, GroupsDocuments | GroupsImages | CountsImageUrls | ComparesEmbeddings)
+        reads = compares or isinstance(made, MeasuresImageNode | ScoresPairs)
         assert reads or build(name, **NAMED_BOUNDS.get(name, {})).rules()
         return
     measured = made.measure(DOCUMENTS[kind])
@@ -188,17 +209,17 @@ def test_it_signs_every_document(name: str, kind: str) -> None:
     if isinstance(made, GroupsDocuments):
         signature = made.signature(DOCUMENTS[kind])
         assert isinstance(signature, bytes)
-        assert (signature == b"") == (kind in ("nothing", "an empty text", "blanks", "images only"))
-        assert made.group([signature, b"", signature]).tolist() in ([0, 1, 0], [0, 1, 2])
+        assert len(signature) in (0, signature_bytes(made))
+        assert group_signatures(made, [signature, b"", signature]).tolist() == ([0, 1, 0] if signature else [0, 1, 2])
 
 
 @EVERY
 def test_it_groups_nothing_into_nothing(name: str) -> None:
     made = build(name)
     if isinstance(made, GroupsDocuments):
-        assert made.group([]).tolist() == []
+        assert group_signatures(made, []).tolist() == []
     if isinstance(made, GroupsImages):
-        assert made.group_hashes(np.zeros(0, dtype=np.uint64)).tolist() == []
+        assert [values.tolist() for values in made.compare(live_images(0)).values()] == [[]] * len(measured_keys(made))
 
 
 @DECIDING

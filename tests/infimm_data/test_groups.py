@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 
-from infimm_data.groups import pairs_of_equals, smallest_of_group
+from infimm_data.groups import smallest_of_group
 
 
 def union_find(size: int, pairs: list[tuple[int, int]]) -> list[int]:
@@ -47,13 +47,3 @@ def test_a_chain_of_a_hundred_thousand_is_one_group() -> None:
 def test_no_pairs_and_no_positions_are_fine() -> None:
     assert grouped(3, []) == [0, 1, 2]
     assert grouped(0, []) == []
-
-
-def test_equal_keys_pair_with_the_first_of_them() -> None:
-    first, other = pairs_of_equals(np.array([4, 2, 4, 9, 2, 4], dtype=np.uint64))
-    assert sorted(zip(first.tolist(), other.tolist(), strict=True)) == [(0, 2), (0, 5), (1, 4)]
-
-
-def test_no_keys_pair_with_nothing() -> None:
-    first, other = pairs_of_equals(np.zeros(0, dtype=np.uint64))
-    assert (len(first), len(other)) == (0, 0)

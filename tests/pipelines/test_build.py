@@ -28,6 +28,7 @@ from pipelines.build import build, warn_of_greedy_steps
 from pipelines.fetch_settings import ResizeSettings
 from pipelines.layout import Layout
 from pipelines.passes.decide import decide
+from pipelines.recipe import DedupSettings
 from pipelines.run import Run
 from tests.pipelines.made_facts import make_facts, step
 from tests.pipelines.made_source import (
@@ -244,7 +245,7 @@ def test_a_changed_work_item_is_done_again_and_its_neighbours_are_not(go, dump, 
     (source / "1.json").write_text(json.dumps(pages))
     run = go([step for step in STEPS if step.name != "brightness"], source=str(source))
     assert {name: count for name, count in worked(run).items() if name != "pack"} == {
-        "extract": 1, "measure": 1, "dedup": 1, "fetch": 1,
+        "extract": 1, "measure": 1, "dedup": 2, "fetch": 1,
     }  # fmt: skip
     assert "https://a.example/x-30.png" in [
         node.url for one in samples(tmp_path / "out") for node in one.document.images
@@ -410,3 +411,22 @@ def test_a_run_killed_in_the_middle_of_three_workers_goes_on_to_the_same_bytes(g
     go()
     assert digests(tmp_path / "out") == digests(first)
     assert list((tmp_path / "out").rglob(".part-*")) == []
+
+
+def test_a_build_against_an_earlier_one_takes_only_what_that_does_not_keep(go, dump, tmp_path):
+    source = Path(shutil.copytree(dump, tmp_path / "dump"))
+    texts = STEPS[:4]  # no more of the pixels than their fetch
+    run = go(texts, out="old", until="decide")
+    pages = json.loads((source / "1.json").read_text())
+    pages[0]["nodes"] = [f"{ENOUGH}, and more words that no earlier page has"]
+    (source / "1.json").write_text(json.dumps(pages))
+    recipe = replace(
+        run.recipe, source=MadeSource(path=str(source)), dedup=DedupSettings(against=str(tmp_path / "old"))
+    )
+    again = Run(recipe, Layout(str(tmp_path / "new")), run.cluster, run.connect_to)
+    build(again, "decide")
+    kept, earlier = funnel(tmp_path / "new")["documents"]["kept"], funnel(tmp_path / "old")["documents"]["kept"]
+    assert kept == 1
+    dropped = {line["reason"]: line["dropped"] for line in funnel(tmp_path / "new")["steps"]}
+    assert dropped["exact_duplicate_text_of_earlier"] == earlier - 1
+    assert dropped["near_duplicate_text_of_earlier"] == 2

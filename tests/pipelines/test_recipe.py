@@ -81,7 +81,11 @@ def test_a_recipe_without_steps_keeps_everything(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("source:", "sorce:", ": unknown key 'sorce'. Did you mean 'source'? It takes: source, steps, fetch, output."),
+        (
+            "source:",
+            "sorce:",
+            ": unknown key 'sorce'. Did you mean 'source'? It takes: source, steps, fetch, dedup, output.",
+        ),
         ("source: {kind: web_archive, path: dumps/}", "", ": the key 'source' is missing; add it"),
         ("web_archive", "web_archiv", ", source: unknown kind 'web_archiv'. Did you mean 'web_archive'?"),
         ("path: dumps/", "pth: dumps/", ", source: unknown key 'pth' for web_archive. Did you mean 'path'?"),
@@ -110,6 +114,13 @@ def test_a_recipe_without_steps_keeps_everything(tmp_path):
         ),
         ("documents_per_shard: 10", "documents_per_shard: 0", ": 'output.documents_per_shard' is 0: "),
         ("steps:", "steps: 3\nx:", ": "),
+        ("output:", "dedup: {memory: 2 gigs}\noutput:", ": dedup.memory: '2 gigs' is no size; write bytes as a number"),
+        ("output:", "dedup: {memory: 5}\noutput:", ": dedup.memory: 5 is below 1MB"),
+        (
+            "output:",
+            "dedup: {rank: [num_word]}\noutput:",
+            ": dedup.rank: no step measures 'num_word'. Did you mean 'num_words'?",
+        ),
     ],
 )
 def test_a_mistake_is_said_with_its_place_and_the_nearest_right_word(tmp_path, old, new, said):

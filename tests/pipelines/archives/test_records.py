@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from fastwarc.warc import ArchiveIterator
 
+from infimm_data.urls import url_key
 from pipelines.archives.records import Damage, Record, read_records
 from pipelines.archives.stream import ArchiveStream
-from pipelines.archives.urls import url_key
 
 DATA = Path(__file__).resolve().parents[3] / "../shared/data"
 # FastWARC reads no ARC, loses an LF-only header, and cannot resume after example-trunc's wrong length.

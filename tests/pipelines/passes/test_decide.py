@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -156,12 +157,56 @@ def groups(*slugs, images=(), **columns):
 def test_the_first_document_of_a_group_stays_and_documents_without_a_group_stay():
     found = decide(groups("g", None, "g", None, "h", "g"), [TWINS])
     assert found.documents.kept.tolist() == [True, True, False, True, True, False]
-    assert found.documents.shown_values()[2] == "g"
+
+
+def test_the_ledger_names_the_document_that_stayed_and_the_rank():
+    found = decide(groups("g", None, "g"), [TWINS])
+    assert found.documents.shown_values() == ["", "", "0"]
+    assert found.documents.threshold.tolist() == ["", "", "rank images_kept, first"]
 
 
 def test_the_member_with_most_images_stays():
     found = decide(groups("g", "g", "g", images=[0, 1, 1, 2, 2]), [TWINS])
     assert found.documents.kept.tolist() == [False, True, False]
+
+
+def ranked(facts, *rank, dates=()):
+    return replace(facts, rank=rank, dates=np.array(dates, dtype=float))
+
+
+def test_the_rank_is_the_recipes_and_ties_go_to_the_first():
+    facts = groups("g", "g", "g", "h", "h", words=[5.0, 9.0, 9.0, 1.0, 1.0], images=[0])
+    assert decide(ranked(facts, "words"), [TWINS]).documents.kept.tolist() == [False, True, False, True, False]
+    assert decide(ranked(facts, "-words"), [TWINS]).documents.kept.tolist() == [True, False, False, True, False]
+    assert decide(ranked(facts, "images_kept", "words"), [TWINS]).documents.kept.tolist()[:3] == [True, False, False]
+    assert decide(ranked(facts), [TWINS]).documents.kept.tolist() == [True, False, False, True, False]
+
+
+def test_what_was_not_measured_ranks_last():
+    facts = groups("g", "g", words=[math.nan, -5.0])
+    assert decide(ranked(facts, "words"), [TWINS]).documents.kept.tolist() == [False, True]
+
+
+def test_the_newest_stays_where_the_rank_says_so():
+    assert decide(ranked(groups("g", "g"), "date", dates=[1, 2]), [TWINS]).documents.kept.tolist() == [False, True]
+
+
+def test_two_comparing_steps_make_one_graph():
+    """The second document is a twin of the first by one key and of the third by another."""
+    other = step("other", "document", FirstOfGroup("second", "other_twin"))
+    facts = groups("g", "g", None, "k", second=[None, "s", "s", None])
+    found = decide(facts, [TWINS, other])
+    assert found.documents.reason.tolist() == ["", "twin", "other_twin", ""]
+    assert found.documents.shown_values() == ["", "0", "0", ""]
+    assert decide(facts, [other]).documents.kept.tolist() == [True, True, False, True]
+
+
+def test_what_is_connected_with_an_earlier_dataset_goes_and_the_ledger_names_its_twin():
+    facts = groups("g", "g", None, None, group_earlier=[None, "old", None, "older"])
+    found = decide(facts, [TWINS])
+    assert found.documents.kept.tolist() == [False, False, True, False]
+    assert found.documents.shown_values() == ["old", "old", "", "older"]
+    assert lines(found) == [("twins", "twin_of_earlier", 4, 3), ("twins", "twin", 1, 0)]
 
 
 def test_a_member_that_was_dropped_before_is_no_survivor():

@@ -33,6 +33,31 @@ def url_key(url: str) -> str:
     return f"//{host}{at_port}{_normal(parts.path, _IN_PATH) or '/'}{query}"
 
 
+_TRACKING = re.compile(
+    r"(utm_\w+|gclid|gclsrc|dclid|fbclid|msclkid|yclid|igshid|mc_cid|mc_eid|_ga|_gl)(=|$)", re.IGNORECASE
+)
+
+
+def page_key(url: str) -> str:
+    """Return a key that is equal for URLs which lead to one page or one image in all likelihood.
+
+    As `url_key`, and not told apart either: "www." before the host; a slash at the end of the path; parameters that
+    only say where a reader came from (utm_*, gclid, fbclid and their like). Other parameters, and their order, count.
+    """
+    key = url_key(url)
+    if not key.startswith("//"):
+        return key
+    path, mark, query = key.removeprefix("//").removeprefix("www.").partition("?")
+    kept = [parameter for parameter in query.split("&") if parameter and not _TRACKING.match(parameter)] if mark else []
+    return f"//{path.rstrip('/')}{'?' if kept else ''}{'&'.join(kept)}"
+
+
+def host(url: str) -> str:
+    """Return the host of a URL in lower case without "www.", "" where it has none."""
+    key = url_key(url)
+    return key.removeprefix("//").removeprefix("www.").partition("/")[0] if key.startswith("//") else ""
+
+
 def _normal(part: str, plain: frozenset[str]) -> str:
     """Return a part of a URL in which the characters of `plain`, and no others, stand as themselves."""
 

@@ -1,0 +1,1 @@
+"""Comparing everything with everything on disk: a shuffle by key, links, and groups of what they connect."""

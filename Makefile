@@ -7,7 +7,7 @@ PACKAGES := infimm_data filters model pipelines
 # Threads that wait must sleep, not spin: measured 3x on small matrices when another process wants the cores too.
 export GOMP_SPINCOUNT ?= 0
 
-.PHONY: demo test check format clean
+.PHONY: demo test check docs format clean
 
 demo: $(READY)
 	$(BIN)/infimm demo --out runs/demo
@@ -19,6 +19,10 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(addprefix -p ,$(PACKAGES))
+
+docs: $(READY)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "open build/docs/index.html"
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

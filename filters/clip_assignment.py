@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from filters.models.clip import TEXT_CHARACTERS, Clip, load_clip
+from filters.models.clip import TEXT_CHARACTERS, Clip, Embeddings, clip_name, load_clip, stored_vectors
 from infimm_data.assignment import assign_images, sentences_before, sentences_of
 from infimm_data.document import Document, Measure, TextNode
 from infimm_data.errors import ConfigError
@@ -29,7 +29,7 @@ class ClipAssignment:
     dropped. min_assigned: of an image with the sentence assigned to it. Both inclusive, -1..1; None is off.
 
     order: "reading" leaves the images where the page has them; "assignment" puts each right before its sentence in
-    the packed document. model, pretrained, precision, batch_size: as in `clip_score`.
+    the packed document. model, pretrained, precision, embeddings, batch_size: as in `clip_score`.
 
     Stored per image: sentence_score (best sentence), assigned_sentence (counted from 0 over the document's texts),
     assigned_score, assigned_beside (1: it is the last sentence before or the first after the image in reading
@@ -41,6 +41,7 @@ class ClipAssignment:
     model: str = "ViT-L-14"
     pretrained: str | None = "openai"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    embeddings: Embeddings = "none"
     batch_size: int = 32
     min_similarity: float | None = None
     min_assigned: float | None = None
@@ -61,6 +62,11 @@ class ClipAssignment:
             *((assigned,) if self.min_assigned is not None else ()),
         )
 
+    @property
+    def stores_vectors_of(self) -> str | None:
+        """Whose vectors are stored, None where none are."""
+        return None if self.embeddings == "none" else clip_name(self.model, self.pretrained)
+
     def texts_for(self, document: Document, node: int) -> tuple[str, ...]:
         """Return the document's sentences, from the first."""
         texts = {position: text.text for position, text in enumerate(document.nodes) if isinstance(text, TextNode)}
@@ -77,7 +83,8 @@ class ClipAssignment:
                 precision=self.precision,
                 batch_size=self.batch_size,
                 device=device,
-            )
+            ),
+            self.embeddings,
         )
 
     def assign(self, document: Document, scores: Mapping[int, bytes]) -> dict[int, dict[str, Measure]]:
@@ -104,12 +111,18 @@ class SentenceScorer:
     """A loaded CLIP that tells the cosine of each image with every sentence of its document."""
 
     clip: Clip
+    embeddings: Embeddings = "none"
 
     def score(self, images: Sequence[bytes], texts: Sequence[Sequence[str]]) -> list[Mapping[str, Any]]:
         """Return per image `sentence_score`, the highest cosine, and `similarities`, all of them as bytes, or None."""
-        return [
-            {"sentence_score": None, "similarities": None}
-            if cosines is None
-            else {"sentence_score": round(float(cosines.max()), 6), "similarities": cosines.astype(_STORED).tobytes()}
-            for cosines in self.clip.cosines(images, texts)
-        ]
+        measured: list[Mapping[str, Any]] = []
+        for look in self.clip.look(images, texts, at_all=self.embeddings != "none"):
+            cosines = look.cosines if look is not None and len(look.cosines) else None
+            measured.append(
+                {
+                    "sentence_score": None if cosines is None else round(float(cosines.max()), 6),
+                    "similarities": None if cosines is None else cosines.astype(_STORED).tobytes(),
+                    **stored_vectors(look, self.embeddings),
+                }
+            )
+        return measured

@@ -8,13 +8,13 @@ serves instead, lid.176 for one.
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from filters.models.fasttext_model import LABEL, load_fasttext
 from infimm_data.document import Document, Measure
 from infimm_data.errors import ConfigError, did_you_mean
 from infimm_data.rules import AtLeast, Level, OneOf, Rule, check_bounds
@@ -22,7 +22,6 @@ from infimm_data.text import letters
 
 READ_CHARACTERS = 2_000  # of a document's start: enough for any identifier, and a bound on the time per page
 SHIPPED = Path(__file__).parent / "weights" / "language.ftz"
-LABEL = "__label__"  # fastText's own default prefix
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +57,10 @@ class Language:
 
     def measure(self, document: Document) -> Mapping[str, Measure]:
         """Return `language` (a slug) and `language_confidence` (0..1); None for both without a letter."""
-        line = letters(_start_of(document))
+        line = letters(document.start_of_text(READ_CHARACTERS))
         if not line:
             return {"language": None, "language_confidence": None}
-        labels, confidences = load_identifier(self.model or str(SHIPPED)).predict([line])
+        labels, confidences = load_fasttext(self.model or str(SHIPPED)).predict([line])
         confidence = min(1.0, float(confidences[0][0]))  # fastText adds 1e-5 to each probability
         return {"language": str(labels[0][0]).removeprefix(LABEL), "language_confidence": round(confidence, 4)}
 
@@ -77,25 +76,3 @@ class Language:
 def claimed_languages() -> tuple[str, ...]:
     """Return the slugs of the languages that the shipped identifier claims, from its card."""
     return tuple(json.loads(SHIPPED.with_suffix(".json").read_text(encoding="utf-8"))["languages"])
-
-
-@functools.lru_cache(maxsize=4)
-def load_identifier(path: str) -> Any:
-    """Return the fastText model at `path`, loaded once per process; raises ConfigError when it is none."""
-    import fasttext  # compiled; loaded only where a language is asked
-
-    try:
-        return fasttext.load_model(path)
-    except ValueError as error:
-        raise ConfigError(f"{path}: no fastText model ({error}); expected a .bin or .ftz file") from None
-
-
-def _start_of(document: Document) -> str:
-    """Return the first characters of all text, without joining a document that is much longer."""
-    start, length = [], 0
-    for node in document.texts:
-        start.append(node.text[: READ_CHARACTERS - length])
-        length += len(start[-1])
-        if length >= READ_CHARACTERS:
-            break
-    return "\n".join(start)

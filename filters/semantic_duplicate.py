@@ -14,14 +14,14 @@ class SemanticDuplicate:
     """Drops images whose embedding is too near to one that stays (Abbas et al. 2023, section 3, algorithm A7).
 
     Embeddings are cut into clusters by spherical k-means; in a cluster images stand in the order of their similarity to
-    its centre, the farthest first, and each is compared with those before it. of: the step that stores an `embedding`
-    of every image; it stands before this one. max_similarity: inclusive, the largest cosine with one before it (1 - the
+    its centre, the farthest first, and each is compared with those before it. embeddings_of: the step before this one
+    that stores an `embedding` of every image. max_similarity: inclusive, the largest cosine with one before it (1 - the
     paper's epsilon); None is off. clusters: how many; None: one for 2,000 images (the paper: 50,000 for 440 million).
     iterations, seed: of k-means. Near images on two sides of a border between clusters are not found.
     """
 
     level: ClassVar[Level] = "image"
-    of: str = "clip_embedding"
+    embeddings_of: str = "clip_score"
     max_similarity: float | None = 0.95
     clusters: int | None = None
     iterations: int = 20

@@ -21,6 +21,7 @@ from filters.image_bytes import ImageBytes
 from filters.image_count import ImageCount
 from filters.image_duplicate import ImageDuplicate
 from filters.image_format import ImageFormat
+from filters.image_heads import ImageHeads
 from filters.image_loss import ImageLoss
 from filters.image_size import ImageSize
 from filters.image_url import ImageUrl
@@ -32,6 +33,7 @@ from filters.near_duplicate_text import NearDuplicateText
 from filters.ngram_repetition import NgramRepetition
 from filters.paragraph_quality import ParagraphQuality
 from filters.personal_data import PersonalData
+from filters.quality_model import QualityModel
 from filters.repeated_paragraph import RepeatedParagraph
 from filters.semantic_duplicate import SemanticDuplicate
 from filters.stored_score import StoredScore
@@ -58,6 +60,7 @@ FILTERS: dict[str, type[Any]] = {
     "line_quality": LineQuality,
     "c4_page": C4Page,
     "language": Language,
+    "quality_model": QualityModel,
     "words_per_image": WordsPerImage,
     # documents beside each other
     "duplicate_url": DuplicateUrl,
@@ -83,6 +86,7 @@ FILTERS: dict[str, type[Any]] = {
     # images and their texts
     "clip_score": ClipScore,
     "clip_assignment": ClipAssignment,
+    "image_heads": ImageHeads,
     # what the dump itself measured
     "stored_score": StoredScore,
 }

@@ -105,11 +105,11 @@ class CountsImageUrls(Protocol):
 class ComparesEmbeddings(Protocol):
     """A filter that compares images by the vectors that an earlier step stored in scores/.
 
-    of: the config name of that step. clusters: how many the vectors are cut into, None: by their number.
+    embeddings_of: the config name of that step. clusters: how many the vectors are cut into, None: by their number.
     iterations, seed: of the search for the clusters.
     """
 
-    of: str
+    embeddings_of: str
     clusters: int | None
     iterations: int
     seed: int

@@ -104,6 +104,16 @@ class Document:
         """The image nodes, in order."""
         return tuple(node for node in self.nodes if isinstance(node, ImageNode))
 
+    def start_of_text(self, characters: int) -> str:
+        """Return the first characters of all text, one text per line, without joining what is much longer."""
+        start, left = [], characters
+        for node in self.texts:
+            start.append(node.text[:left])
+            left -= len(start[-1])
+            if left <= 0:
+                break
+        return "\n".join(start)
+
     @property
     def text(self) -> str:
         """All text, nodes separated by a blank line."""

@@ -48,6 +48,11 @@ class Header:
         """Return whether the orientation swaps width and height."""
         return self.orientation >= 5
 
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Return width and height in pixels as the picture is shown, orientation applied."""
+        return (self.height, self.width) if self.is_turned else (self.width, self.height)
+
 
 def read_header(data: bytes) -> Header:
     """Return what the file says before decoding; raises BadImage when it is none of the four formats."""

@@ -19,6 +19,7 @@ from infimm_data.comparing import ComparesEmbeddings, CountsImageUrls, GroupsDoc
 from infimm_data.document import Document, ImageNode, Measure
 from infimm_data.errors import ConfigError
 from infimm_data.list_files import digests_of
+from infimm_data.vectors import ScoresEmbeddings
 
 Level = Literal["document", "image"]
 """What a rule drops: a whole document, or one image of it (the text around it stays)."""
@@ -31,10 +32,7 @@ DUMP_PREFIX = "dump_"
 
 @dataclass(frozen=True, slots=True)
 class AtLeast:
-    """Keeps what measures at least `bound` (inclusive).
-
-    `or_unknown` keeps what was not measured as well: for facts that a page may or may not state.
-    """
+    """Keeps what measures at least `bound` (inclusive); `or_unknown` keeps what was not measured as well."""
 
     measure: str
     bound: float
@@ -233,7 +231,7 @@ class AssignsImages(Protocol):
 
 
 _MEASURING = (
-    EditsDocument, MeasuresDocument, MeasuresImageNode, ScoresPairs,
+    EditsDocument, MeasuresDocument, MeasuresImageNode, ScoresPairs, ScoresEmbeddings,
     GroupsDocuments, GroupsImages, CountsImageUrls, ComparesEmbeddings,
 )  # fmt: skip
 

@@ -23,6 +23,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -218,18 +220,27 @@ def read_documents(path: str, rows: Sequence[int] | None = None) -> Iterator[Doc
 
 def measures_table(
     keys: Mapping[str, Sequence[Any]],
-    measures: Iterable[Mapping[str, Measure | bytes]],
+    measures: Iterable[Mapping[str, Measure | bytes | npt.NDArray[np.float16]]],
     names: Iterable[str] = (),
 ) -> pa.Table:
     """Return a table of key columns and one column per measure: numbers as float64, slugs as strings.
 
-    names: measures that are columns even when there is no row. A measure that is None everywhere becomes a null
-    column, which joins with any type.
+    Vectors [D] become fixed-size lists of float16. names: measures that are columns even when there is no row. A
+    measure that is None everywhere becomes a null column, which joins with any type.
     """
     rows = list(measures)
     columns: dict[str, Any] = {name: pa.array(values, type=KEY_TYPES[name]) for name, values in keys.items()}
     for name in dict.fromkeys([*names, *(name for row in rows for name in row)]):
-        values = [row.get(name) for row in rows]
-        numeric = any(isinstance(value, int | float) for value in values)
-        columns[name] = pa.array(values, type=pa.float64()) if numeric else pa.array(values)
+        columns[name] = _measure_column([row.get(name) for row in rows])
     return pa.table(columns)
+
+
+def _measure_column(values: list[Any]) -> pa.Array:
+    size = next((len(value) for value in values if isinstance(value, np.ndarray)), None)
+    if size is not None:
+        missing = np.array([value is None for value in values])
+        zero = np.zeros(size, dtype=np.float16)
+        flat = np.concatenate([zero if value is None else value for value in values])
+        return pa.FixedSizeListArray.from_arrays(pa.array(flat), size, mask=pa.array(missing))
+    numeric = any(isinstance(value, int | float) for value in values)
+    return pa.array(values, type=pa.float64()) if numeric else pa.array(values)

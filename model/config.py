@@ -93,10 +93,19 @@ class OptimizerSettings(Settings):
     weight_decay: float = Field(default=0.1, ge=0)
     """On matrices only: not on gates, norms, biases, embeddings and latents."""
     warmup_steps: int = Field(default=0, ge=0)
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
     min_learning_rate: float = Field(default=0.0, ge=0)
-    """Where `cosine` ends."""
+    """Where `linear` and `cosine` end."""
     max_grad_norm: float = Field(default=1.0, gt=0)
+
+
+class FeatureCacheSettings(Settings):
+    """The features of the frozen vision tower, kept on disk: see model/feature_cache.py."""
+
+    folder: str
+    """May be shared by runs, also by runs at the same time: other towers and image sides have other entries."""
+    max_gb: float = Field(default=100.0, gt=0)
+    """Gigabytes (1e9 bytes) of all entries together; what comes after is computed each time."""
 
 
 class TrainConfig(Settings):
@@ -112,9 +121,26 @@ class TrainConfig(Settings):
     rows_per_step: int = Field(ge=1)
     """Rows in one optimizer step."""
     micro_rows: int | None = Field(default=None, ge=1)
-    """Rows in one forward pass, a divisor of `rows_per_step`; None: all of them."""
+    """Rows in one forward pass of one rank; `rows_per_step` is a multiple of it times the ranks. None: one pass."""
+    loss_mean: Literal["tokens", "sources"] = "tokens"
+    """tokens: the mean over all targets of a step, each times the loss weight of its source. sources: the sum over
+    sources of loss weight times the mean over its own targets, as OpenFlamingo weighs pairs against pages: what a
+    source counts does not depend on how many of a step's tokens are its own."""
+    loss_chunk: int | None = Field(default=None, ge=1)
+    """Tokens whose scores over the vocabulary are in memory at once; None: those of a whole forward pass."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16 is autocast; parameters stay fp32."""
+    """bf16 is autocast: what trains stays fp32, frozen towers and decoder layers are kept in bf16."""
+    parallel: Literal["auto", "ddp", "fsdp"] = "auto"
+    """Of several ranks: ddp keeps all on each; fsdp (FSDP2) shards weights, gradients and moments, and is `auto`."""
+    activation_checkpointing: bool = False
+    """Compute the activations of each layer again in backward: a third more work for a fraction of the memory."""
+    compile: bool = False
+    """torch.compile of decoder layers, the vision tower and feed-forwards; rows have one shape, so it compiles once."""
+    feature_cache: FeatureCacheSettings | None = None
+    tensorboard: bool = True
+    """Also write OUT/tensorboard; metrics.jsonl is written in any case."""
+    peak_tflops: float | None = Field(default=None, gt=0)
+    """Peak of one device in bf16, for MFU; None: the maker's figure where the device is a known one."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(default=None, ge=1)
     """CPU threads of torch; None leaves torch's choice."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, full, nn
 
@@ -78,13 +79,20 @@ class GatedCrossAttentionBlock(nn.Module):
     ) -> Float[Tensor, "B T D"]:
         """Return the hidden states with what the tokens took from their images, and the feed-forward where it acts.
 
-        media, attend: None where no token of the batch sees an image.
+        media: None where the batch has no image; attend: None where no token sees one.
         """
         if media is not None and attend is not None:
             attended = self.attn(hidden_BTD, media, plan, attend)
             hidden_BTD = hidden_BTD + attended * self.attn_gate.tanh()
+        elif media is not None:
+            hidden_BTD = hidden_BTD + self._nothing(media)
         if plan.is_all_active:
             return cast(Tensor, hidden_BTD + self.ff(hidden_BTD) * self.ff_gate.tanh())
         flat = hidden_BTD.flatten(0, 1)
         change = self.ff(flat[plan.active]) * self.ff_gate.tanh()
         return flat.index_add(0, plan.active, change.to(flat.dtype)).view_as(hidden_BTD)
+
+    def _nothing(self, media: MediaKeys) -> Tensor:
+        """Return a zero that depends on all that attention has: ranks that add up gradients wait for each of them."""
+        parts = [*self.attn.norm.parameters(), self.attn.to_q.weight, self.attn.to_out.weight, self.attn_gate, *media]
+        return torch.stack([part.sum() for part in parts]).sum() * 0.0

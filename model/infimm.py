@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
@@ -22,6 +21,7 @@ from model.attention_backends import prepare
 from model.config import CrossAttentionSettings, ModelSettings, Part
 from model.cross_attention import GatedCrossAttentionBlock, MediaKeys
 from model.language import attention_mask, load_language, run_layers, sliding_window_of
+from model.loss import loss_sums, shifted
 from model.media import plan_media
 from model.perceiver import PerceiverResampler
 from model.published import build_parts, config_of, fill, parameters_on_meta, read_folder, save_folder
@@ -40,11 +40,17 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """logits [B, T, vocabulary]; loss_sum: cross-entropy summed over num_targets tokens (None without labels)."""
+    """logits [B, T, vocabulary], None where they were not wanted or the loss took its scores in chunks.
 
-    logits: Tensor
+    loss_sum: cross-entropy in nats summed over num_targets tokens (None without labels). weighted: each target's times
+    its weight, the same where there are no weights. by_source [S]: loss_sum per source, None without sources.
+    """
+
+    logits: Tensor | None
     loss_sum: Tensor | None = None
     num_targets: int = 0
+    weighted: Tensor | None = None
+    by_source: Tensor | None = None
 
     @property
     def loss(self) -> Tensor:
@@ -76,6 +82,8 @@ class InfiMM(nn.Module):
         self.vision, self.perceiver, self.language = vision, perceiver, language
         self.settings, self.about = settings, about
         self.backend = settings.backend
+        self.recomputes = False  # activations in backward instead of keeping them
+        self.is_uniform = False  # every parameter takes part in every step, also without images: ranks wait for it
         config = cast(Any, language).config
         self.sliding_window = sliding_window_of(language)
         layers = [i for i in range(config.num_hidden_layers) if (i + 1) % settings.every == 0]
@@ -137,32 +145,57 @@ class InfiMM(nn.Module):
         position_ids: Int[Tensor, "B T"],
         image_index: Int[Tensor, "B T"],
         images: Shaped[Tensor, "N C H W"],
+        features: Float[Tensor, "N P V"] | None = None,
         labels: Int[Tensor, "B T"] | None = None,
+        weights: Float[Tensor, "B T"] | None = None,
+        sources: Int[Tensor, "B T"] | None = None,
+        num_sources: int = 1,
+        loss_chunk: int | None = None,
+        wants_logits: bool = True,
     ) -> Output:
-        """Return logits, and with labels the loss (labels are aligned with input_ids; the shift happens here)."""
+        """Return logits, and with labels the loss (labels are aligned with input_ids; the shift happens here).
+
+        features: the vision tower's of the N images, where they are known already. weights, sources: of each token as a
+        target, see `model.loss`; loss_chunk: tokens whose scores are in memory at once, None for all. In chunks, or
+        with wants_logits False, no logits are returned.
+        """
         hidden_BTD = self.hidden(
             input_ids,
             document_ids=document_ids,
             key_document_ids=document_ids,
             position_ids=position_ids,
             image_index=image_index,
-            media=self.media(images),
+            media=self.media(images) if features is None else self.media_of_features(features),
         )
-        logits = self.logits(hidden_BTD)
         if labels is None:
-            return Output(logits)
-        targets = labels[:, 1:].flatten()
-        scores = logits[:, :-1].flatten(0, 1).float()
-        loss_sum = F.cross_entropy(scores, targets, ignore_index=IGNORED, reduction="sum")
-        return Output(logits, loss_sum, int((targets != IGNORED).sum()))
+            return Output(self.logits(hidden_BTD))
+        num_targets = int((labels[:, 1:] != IGNORED).sum())
+        terms = shifted(labels, weights, sources, num_sources=num_sources)
+        scores: list[Tensor] = []
+
+        def head(hidden_MD: Tensor) -> Tensor:
+            scores_ME = self.logits(hidden_MD)
+            if wants_logits and loss_chunk is None:
+                scores.append(scores_ME)
+            return scores_ME
+
+        sums = loss_sums(hidden_BTD.flatten(0, 1), head, terms, chunk_tokens=loss_chunk)
+        logits = scores[0].view(*input_ids.shape, -1) if scores else None
+        return Output(logits, sums.total, num_targets, sums.weighted, sums.by_source)
 
     def media(self, images_NCHW: Shaped[Tensor, "N C H W"]) -> Media:
         """Encode images once: what every block needs of them, for training and for a whole generation."""
+        if len(images_NCHW) == 0 and self.is_uniform:
+            images_NCHW = images_NCHW.new_zeros(1, *images_NCHW.shape[1:])  # which no token sees
         return self.media_of_features(self.vision(images_NCHW)) if len(images_NCHW) else Media({}, 0)
 
     def media_of_features(self, features_NPV: Float[Tensor, "N P V"]) -> Media:
         """As `media`, from the vision tower's features."""
-        latents_NLV = features_NPV if self.perceiver is None else self.perceiver(features_NPV)
+        if self.perceiver is not None:
+            wanted = next(self.perceiver.parameters()).dtype  # a frozen tower may be in bf16 beside it
+            latents_NLV = self.perceiver(features_NPV.to(wanted))
+        else:
+            latents_NLV = features_NPV
         return Media({i: block.attn.media_keys(latents_NLV) for i, block in self._blocks()}, len(latents_NLV))
 
     def hidden(
@@ -184,18 +217,19 @@ class InfiMM(nn.Module):
         blocks = dict(self._blocks())
 
         def between(i: int, hidden_BTD: Tensor) -> Tensor:
-            if i not in blocks or plan.is_empty:
+            if i not in blocks or (plan.is_empty and not self.is_uniform):
                 return hidden_BTD
             return cast(Tensor, blocks[i](hidden_BTD, media.keys.get(i), plan, attend))
 
         mask = attention_mask(document_ids, key_document_ids, sliding_window=self.sliding_window)
         return run_layers(
-            self.language, input_ids_BT, position_ids_BT=position_ids, mask_BTS=mask, between=between, cache=cache
-        )
+            self.language, input_ids_BT, position_ids_BT=position_ids, mask_BTS=mask, between=between, cache=cache,
+            recompute=self.recomputes and torch.is_grad_enabled(),
+        )  # fmt: skip
 
-    def logits(self, hidden_BTD: Float[Tensor, "B T D"]) -> Float[Tensor, "B T E"]:
+    def logits(self, hidden: Float[Tensor, "*tokens D"]) -> Float[Tensor, "*tokens E"]:
         """Return the scores over the vocabulary."""
-        return cast(Tensor, cast(Any, self.language).lm_head(hidden_BTD))
+        return cast(Tensor, cast(Any, self.language).lm_head(hidden))
 
     def _blocks(self) -> list[tuple[int, GatedCrossAttentionBlock]]:
         return [(int(i), cast(GatedCrossAttentionBlock, block)) for i, block in self.cross_attention.items()]

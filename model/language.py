@@ -15,6 +15,7 @@ from typing import Any, cast
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from infimm_data.errors import ConfigError
 from infimm_data.files import resolve
@@ -139,19 +140,33 @@ def run_layers(
     mask_BTS: Bool[Tensor, "B 1 T S"],
     between: Between,
     cache: Any = None,
+    recompute: bool = False,
 ) -> Float[Tensor, "B T D"]:
-    """Return the normed hidden states after the last layer. cache: transformers' KV cache, extended in place."""
+    """Return the normed hidden states after the last layer. cache: transformers' KV cache, extended in place.
+
+    recompute: keep only what enters each layer, and the block before it, and compute the rest again in backward.
+    """
     stack = stack_of(lm)
     decoder: Any = getattr(lm, stack.root)
     hidden_BTD = getattr(decoder, stack.embed)(input_ids_BT)
     rotary = decoder.rotary_emb(hidden_BTD, position_ids=position_ids_BT)
-    for i, layer in enumerate(decoder.layers):
-        hidden_BTD = layer(
-            between(i, hidden_BTD),
-            attention_mask=mask_BTS,
-            position_ids=position_ids_BT,
-            use_cache=cache is not None,
-            position_embeddings=rotary,
-            **{stack.cache: cache},
+
+    def run(i: int, hidden_BTD: Tensor) -> Tensor:
+        return cast(
+            Tensor,
+            decoder.layers[i](
+                between(i, hidden_BTD),
+                attention_mask=mask_BTS,
+                position_ids=position_ids_BT,
+                use_cache=cache is not None,
+                position_embeddings=rotary,
+                **{stack.cache: cache},
+            ),
         )
+
+    for i in range(len(decoder.layers)):
+        if recompute:
+            hidden_BTD = cast(Tensor, checkpoint(run, i, hidden_BTD, use_reentrant=False))
+        else:
+            hidden_BTD = run(i, hidden_BTD)
     return cast(Tensor, getattr(decoder, stack.norm)(hidden_BTD))

@@ -27,10 +27,10 @@ def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.opti
 
 
 def learning_rate(step: int, steps: int, settings: OptimizerSettings) -> float:
-    """Return the rate of optimizer step `step` (from 0) of `steps`: linear warm-up, then constant or cosine.
+    """Return the rate of optimizer step `step` (from 0) of `steps`: linear warm-up, then constant, linear or cosine.
 
-    The first step has peak / (warmup_steps + 1); the step after the warm-up is the first at the peak. The cosine
-    reaches `min_learning_rate` after the last step.
+    The first step has peak / (warmup_steps + 1); the step after the warm-up is the first at the peak. Linear and cosine
+    reach `min_learning_rate` after the last step.
     """
     peak = settings.learning_rate
     if step < settings.warmup_steps:
@@ -38,4 +38,5 @@ def learning_rate(step: int, steps: int, settings: OptimizerSettings) -> float:
     if settings.schedule == "constant":
         return peak
     done = (step - settings.warmup_steps) / max(steps - settings.warmup_steps, 1)
-    return settings.min_learning_rate + (peak - settings.min_learning_rate) * 0.5 * (1 + math.cos(math.pi * done))
+    left = 1 - done if settings.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+    return settings.min_learning_rate + (peak - settings.min_learning_rate) * left

@@ -2,38 +2,38 @@
 
     result = train(load_settings("configs/train/demo.yaml", TrainConfig), data="OUT/shards", out="OUT/train")
 
-Writes OUT/metrics.jsonl and OUT/checkpoints/step-*.
+Writes OUT/metrics.jsonl, OUT/tensorboard and OUT/checkpoints/step-*. On many ranks every one calls it alike.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import torch
 
-from infimm_data.errors import ConfigError, InfiMMError
+from infimm_data.errors import InfiMMError
 from infimm_data.progress import Track
 from infimm_data.stream.batch import Batch
-from infimm_data.stream.stream import Stream, one_pass
-from model.checkpoint import (
-    checkpoints,
-    load_into,
-    load_training,
-    remove_checkpoints_after,
-    save_checkpoint,
-)
+from infimm_data.stream.stream import one_pass
+from infimm_data.stream.tokens import IGNORED
+from model.checkpoint import checkpoints, remove_checkpoints_after
+from model.checkpoint_writer import CheckpointWriter
 from model.config import TrainConfig
-from model.infimm import InfiMM, Output, build_model, vision_of
-from model.optimizer import build_optimizer, learning_rate
-from model.semantics import as_seen
-from model.tokenizer import Tokenizer, load_tokenizer
-from model.train_log import StepFacts, TrainLog
+from model.flops import peak_tflops
+from model.infimm import vision_of
+from model.parallel import World, joined
+from model.train_board import Board
+from model.train_log import Devices, StepFacts, TrainLog
+from model.train_step import forward, take_step
+from model.training_run import TrainingRun, begin, resume, save
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +42,8 @@ log = logging.getLogger(__name__)
 class TrainResult:
     """How a run ended. Losses in nats per target; heldout_loss is None without held-out documents.
 
-    seconds: of this call, without what an earlier call of a resumed run took; num_tokens: text tokens seen by it;
-    skipped: "document:REASON" or "image:REASON" -> how many were read and left out.
+    steps: fewer than the recipe asks for where the stream ended before; seconds: of this call alone; num_tokens: text
+    tokens seen by it, on all ranks; skipped: "document:REASON" or "image:REASON" -> how many rank 0 read and left out.
     """
 
     steps: int
@@ -57,204 +57,140 @@ class TrainResult:
     metrics: str
 
 
-@dataclass(slots=True)
-class _Run:
-    """What a step works on."""
-
-    config: TrainConfig
-    model: InfiMM
-    tokenizer: Tokenizer
-    optimizer: torch.optim.Optimizer
-    stream: Stream
-    device: torch.device
-
-
-def train(config: TrainConfig, *, data: str, out: str, resume: bool = True) -> TrainResult:
+def train(config: TrainConfig, *, data: str, out: str, resume: bool = True, start: str | None = None) -> TrainResult:
     """Train as the recipe says and return how it ended.
 
     data: a folder of shards; out: where checkpoints and metrics go; resume: go on from the last checkpoint in
-    `out` if there is one, else start over and remove the checkpoints that are there. Raises ConfigError for wrong
-    input, ShardError for damaged shards, InfiMMError when the loss is not a number.
+    `out` if there is one, else start over and remove the checkpoints that are there; start: a run, checkpoint or
+    published folder whose weights are the first ones. Raises ConfigError for wrong input, ShardError for damaged
+    shards, InfiMMError when the loss is not a number or a checkpoint cannot be written.
     """
     started = time.monotonic()
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    run = _start(config, data)
-    with run.stream:
-        finished = checkpoints(out) if resume else []
-        first_step = _resume(run, finished[-1]) if finished else 0
+    with joined(config.device) as world:
+        finished = world.gather([str(one) for one in checkpoints(out)] if resume else [])[0]
+        run = begin(config, world, data=data, start=None if finished else start)
+        with run.stream:
+            last = Path(finished[-1]) if finished else None
+            return _train(run, data=data, out=out, last=last, started=started)
+
+
+def _train(run: TrainingRun, *, data: str, out: str, last: Path | None, started: float) -> TrainResult:
+    config, num_tokens = run.config, 0
+    done = saved = first_step = resume(run, last) if last else 0
+    if run.world.is_first:
         remove_checkpoints_after(out, first_step)
-        journal = TrainLog(Path(out) / "metrics.jsonl", from_step=first_step)
-        loss, num_tokens, place = journal.last_loss, 0, finished[-1] if finished else None
-        heldout: tuple[float, int] | None = None
-        with Track("train", config.steps - first_step, unit="steps") as track:
-            for step in range(first_step + 1, config.steps + 1):
-                facts = _step(run, step - 1)
-                journal.add(facts)
-                num_tokens += facts.num_tokens
-                is_last = step == config.steps
-                if is_last or step % config.log_every == 0:
-                    loss = journal.write(step)["loss"]
-                track.advance(note=f"loss {facts.loss_sum / max(facts.num_targets, 1):.3f}")
-                if is_last or _is_due(step, config.checkpoint_every):
-                    place = _save(run, out, step)
-                if is_last or _is_due(step, config.evaluate_every):
-                    asked = time.monotonic()
-                    heldout = _evaluate(run, data)
-                    if heldout is not None:
-                        journal.write_heldout(step, heldout[0], seconds=time.monotonic() - asked)
-    if heldout is None:  # a finished run, called again
-        heldout = _evaluate(run, data)
+    with _journal(run, out, first_step) as journal, CheckpointWriter(
+        out, run.world, keep=config.keep_checkpoints
+    ) as writer, _track(run, first_step) as track:  # fmt: skip
+        for step in range(first_step + 1, config.steps + 1):
+            facts = take_step(run, step - 1)
+            if facts is None:
+                log.warning("the stream ended after step %d of %d: its epochs are over", done, config.steps)
+                break
+            done, num_tokens = step, num_tokens + facts.num_tokens
+            writer.poll()
+            _note(facts, step, config, journal=journal, track=track)
+            if _is_due(step, config.checkpoint_every):
+                save(run, writer, step)
+                saved = step
+            if step < config.steps and _is_due(step, config.evaluate_every):
+                _evaluate(run, data, journal, step)
+        if done == 0:
+            raise InfiMMError(f"{data}: not enough rows for one step of {config.rows_per_step}; lower rows_per_step")
+        if journal and journal.has_steps:
+            journal.write(done)
+        if saved < done:
+            save(run, writer, done)
+        heldout = _evaluate(run, data, journal if done > first_step else None, done)
+        loss = journal.last_loss if journal else math.nan
     return TrainResult(
-        steps=config.steps,
-        train_loss=loss,
+        steps=done,
+        train_loss=run.world.gather(loss)[0],
         heldout_loss=heldout[0] if heldout else None,
         heldout_targets=heldout[1] if heldout else 0,
         num_tokens=num_tokens,
         seconds=time.monotonic() - started,
         skipped=run.stream.failures.counts(),
-        checkpoint=str(place),
+        checkpoint=str(checkpoints(out)[-1]),
         metrics=str(Path(out) / "metrics.jsonl"),
     )
 
 
-def _start(config: TrainConfig, data: str) -> _Run:
-    """Build everything at step 0."""
-    device = torch.device(config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
-    tokenizer = load_tokenizer(config.model.tokenizer)
-    model = build_model(config.model, tokenizer, seed=config.seed).to(device).train()
-    model.set_trainable(config.train)
-    stream = Stream(
-        data,
-        tokenizer.vocabulary,
-        config.stream,
-        image_side=vision_of(model).image_side,
-        rows=config.micro_rows or config.rows_per_step,
-    )
-    return _Run(config, model, tokenizer, build_optimizer(model, config.optimizer), stream, device)
+def _note(facts: StepFacts, step: int, config: TrainConfig, *, journal: TrainLog | None, track: Track | None) -> None:
+    """Log a step and show it, on the rank that does."""
+    if journal:
+        journal.add(facts)
+        if step % config.log_every == 0:
+            journal.write(step)
+    if track:
+        track.advance(note=f"loss {facts.loss_sum / max(facts.num_targets, 1):.3f}")
 
 
-def _step(run: _Run, step: int) -> StepFacts:
-    """Take one optimizer step (counted from 0) on `rows_per_step` rows.
-
-    The loss is the mean over all targets of the step: micro-batches are summed and divided once, as a mean of
-    their means would weigh a target by how empty its micro-batch is.
-    """
-    config, waited = run.config, time.monotonic()
-    micro_steps = config.rows_per_step // (config.micro_rows or config.rows_per_step)
-    batches = [next(run.stream) for _ in range(micro_steps)]
-    wait_s = time.monotonic() - waited
-    num_targets = sum(batch.num_targets for batch in batches)
-    rate = learning_rate(step, config.steps, config.optimizer)
-    for group in run.optimizer.param_groups:
-        group["lr"] = rate
-    loss_sum = torch.zeros((), device=run.device)
-    for batch in batches:
-        out = _forward(run, batch)
-        assert out.loss_sum is not None
-        (out.loss_sum / max(num_targets, 1)).backward()  # type: ignore[no-untyped-call]  # torch's own
-        loss_sum += out.loss_sum.detach()
-    trainable = [p for group in run.optimizer.param_groups for p in group["params"]]
-    grad_norm = float(torch.nn.utils.clip_grad_norm_(trainable, config.optimizer.max_grad_norm))
-    if not (math.isfinite(float(loss_sum)) and math.isfinite(grad_norm)):
-        raise InfiMMError(
-            f"step {step + 1}: loss {float(loss_sum):.4g}, gradient norm {grad_norm:.4g}, expected finite numbers; "
-            "the last checkpoint is from before it: lower optimizer.learning_rate, or look at the documents of the step"
-        )
-    run.optimizer.step()
-    run.optimizer.zero_grad(set_to_none=True)
-    return StepFacts(
-        loss_sum=float(loss_sum),
-        num_targets=num_targets,
-        num_tokens=sum(batch.num_tokens for batch in batches),
-        num_slots=sum(batch.input_ids.numel() for batch in batches),
-        num_images=sum(len(batch.images) for batch in batches),
-        wait_s=wait_s,
-        learning_rate=rate,
-        grad_norm=grad_norm,
-    )
+@contextlib.contextmanager
+def _journal(run: TrainingRun, out: str, first_step: int) -> Iterator[TrainLog | None]:
+    """Open the log of a run on its first rank; the others have none."""
+    if not run.world.is_first:
+        yield None
+        return
+    board = Board(Path(out) / "tensorboard", from_step=first_step) if run.config.tensorboard else None
+    device = run.world.device
+    peak = run.config.peak_tflops or peak_tflops(device)
+    devices = Devices(run.world.size, peak, is_cuda=device.type == "cuda")
+    try:
+        yield TrainLog(Path(out) / "metrics.jsonl", from_step=first_step, devices=devices, board=board)
+    finally:
+        if board:
+            board.close()
 
 
-def _forward(run: _Run, batch: Batch) -> Output:
-    seen = run.config.model.cross_attention.semantics
-    batch = as_seen(batch, run.tokenizer.vocabulary, seen, seed=run.config.stream.seed).to(run.device)
-    is_mixed = run.config.precision == "bf16"
-    with torch.autocast(run.device.type, torch.bfloat16) if is_mixed else contextlib.nullcontext():
-        output: Output = run.model(
-            batch.input_ids,
-            document_ids=batch.document_ids,
-            position_ids=batch.position_ids,
-            image_index=batch.image_index,
-            images=batch.images,
-            labels=batch.labels,
-        )
-    return output
+def _track(run: TrainingRun, first_step: int) -> contextlib.AbstractContextManager[Track | None]:
+    if not run.world.is_first:
+        return contextlib.nullcontext()
+    return Track("train", run.config.steps - first_step, unit="steps")
 
 
-def _evaluate(run: _Run, data: str) -> tuple[float, int] | None:
-    """Return held-out loss and its number of targets, or None when nothing is held out."""
-    config = run.config
+def _evaluate(run: TrainingRun, data: str, journal: TrainLog | None, step: int) -> tuple[float, int] | None:
+    """Return held-out loss after a step, and its number of targets, or None when nothing is held out; log it."""
+    config, asked = run.config, time.monotonic()
     if config.stream.holdout_fraction == 0:
         return None
-    rows = config.micro_rows or config.rows_per_step
     batches = one_pass(
-        data, run.tokenizer.vocabulary, config.stream, image_side=vision_of(run.model).image_side, rows=rows
+        data, run.tokenizer.vocabulary, config.stream, image_side=vision_of(run.model).image_side, rows=run.micro_rows
     )
     run.model.eval()
     try:
-        return _mean_loss(run, batches)
+        loss, targets = _mean_loss(run, _dealt(batches, run.world))
     finally:
         run.model.train()
+    if journal:
+        journal.write_heldout(step, loss, seconds=time.monotonic() - asked)
+    return loss, targets
+
+
+def _dealt(batches: Iterator[Batch], world: World) -> Iterator[Batch]:
+    """Yield this rank's share of the batches, as many on every rank: one that is left without repeats another's,
+    without its labels.
+    """
+    while together := list(islice(batches, world.size)):
+        if world.rank < len(together):
+            yield together[world.rank]
+        else:
+            yield dataclasses.replace(together[0], labels=torch.full_like(together[0].labels, IGNORED))
 
 
 @torch.no_grad()
-def _mean_loss(run: _Run, batches: Iterable[Batch]) -> tuple[float, int]:
-    """Return the mean loss over all targets of some batches, and their number."""
+def _mean_loss(run: TrainingRun, batches: Iterable[Batch]) -> tuple[float, int]:
+    """Return the mean loss over all targets of some batches of all ranks, and their number."""
     total, targets = 0.0, 0
     for batch in batches:
-        out = _forward(run, batch)
+        out = forward(run, batch, is_training=False)
         assert out.loss_sum is not None
         total, targets = total + float(out.loss_sum), targets + out.num_targets
-    return total / max(targets, 1), targets
+    total, targets_of_all = run.world.total([total, targets])
+    return total / max(targets_of_all, 1), int(targets_of_all)
 
 
 def _is_due(step: int, every: int | None) -> bool:
     return every is not None and step % every == 0
-
-
-def _save(run: _Run, out: str, step: int) -> Path:
-    random = {"cpu": torch.get_rng_state()}
-    if run.device.type == "cuda":
-        random["cuda"] = torch.cuda.get_rng_state(run.device)
-    training = {
-        "optimizer": run.optimizer.state_dict(),
-        "stream": run.stream.state_dict(),
-        "random": random,
-    }
-    place = save_checkpoint(
-        out,
-        step=step,
-        model=run.model,
-        tokenizer=run.tokenizer,
-        config=run.config,
-        training=training,
-        keep=run.config.keep_checkpoints,
-    )
-    log.info("checkpoint=%s step=%d", place, step)
-    return place
-
-
-def _resume(run: _Run, folder: Path) -> int:
-    """Fill the run from a checkpoint; return its step."""
-    step, training = load_training(folder, run.config)
-    if step > run.config.steps:
-        asked = f"the run is at step {step}, but the recipe asks for {run.config.steps} in all"
-        raise ConfigError(f"{folder}: {asked}; raise 'steps', or start anew with --restart")
-    load_into(run.model, folder)
-    run.optimizer.load_state_dict(training["optimizer"])
-    run.stream.load_state_dict(training["stream"])
-    torch.set_rng_state(training["random"]["cpu"])
-    if run.device.type == "cuda" and "cuda" in training["random"]:
-        torch.cuda.set_rng_state(training["random"]["cuda"], run.device)
-    log.info("resumed=%s step=%d", folder, step)
-    return step

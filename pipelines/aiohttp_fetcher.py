@@ -10,13 +10,14 @@ from pipelines.fetch_settings import FetchSettings
 from pipelines.http_session import (
     CHUNK_BYTES,
     REDIRECTS,
+    Admit,
     ConnectTo,
     Refused,
-    check_url,
+    check_use,
     decompressor,
     joined,
     new_session,
-    opted_out,
+    refused_status,
 )
 
 
@@ -30,26 +31,26 @@ class AiohttpEngine:
         self._session = new_session(settings, connect_to, accept)
         self._settings = settings
 
-    async def get(self, url: str) -> bytes:
+    async def get(self, url: str, admit: Admit) -> bytes:
         """Return the body at the end of a URL's redirects; raises what `http_session.failure` names."""
         async with asyncio.timeout(self._settings.timeout_s):
-            return await self._follow(url)
+            return await self._follow(url, admit)
 
     async def close(self) -> None:
         """Close the session and its connections."""
         await self._session.close()
 
-    async def _follow(self, url: str) -> bytes:
+    async def _follow(self, url: str, admit: Admit) -> bytes:
         for _ in range(self._settings.max_redirects + 1):
-            asked = check_url(url, self._settings)
+            asked = await admit(url)
             async with self._session.get(asked, allow_redirects=False) as response:
-                if opted_out(response.headers.getall("X-Robots-Tag", [])):
-                    raise Refused("opted_out")
+                headers = response.headers
+                check_use(headers.getall("X-Robots-Tag", []), headers.getall("tdm-reservation", []))
                 if response.status in REDIRECTS:
-                    url = joined(asked, response.headers.get("Location", ""))
+                    url = joined(asked, headers.get("Location", ""))
                     continue
                 if response.status != 200:
-                    raise Refused(f"http_{response.status}")
+                    raise refused_status(response.status, headers.get("Retry-After"))
                 return await _body(response, self._settings.max_bytes)
         raise Refused("too_many_redirects")
 

@@ -65,7 +65,9 @@ def index_rows(
             counts.images += 1
             yield name, "sha256", 0, hashlib.sha256(found).digest()
             try:
-                yield name, "phash", 0, key_bytes(inspect_image(found, max_pixels=MAX_PIXELS).phash)
+                phash = inspect_image(found, max_pixels=MAX_PIXELS).phash
+                assert phash is not None, "the whole picture was asked for"
+                yield name, "phash", 0, key_bytes(phash)
             except BadImage:
                 counts.bad_images += 1
 

@@ -20,6 +20,7 @@ from pipelines.passes.edit import edit
 from pipelines.passes.extract import extract
 from pipelines.passes.fetch import fetch
 from pipelines.passes.group import dedup_texts, write_indices
+from pipelines.passes.heads import check_heads
 from pipelines.passes.measure import measure
 from pipelines.passes.pack import pack
 from pipelines.passes.score import score
@@ -56,6 +57,7 @@ def build(run: Run, until: Pass = "pack") -> None:
     run.layout = Layout(absolute(run.layout.out))  # workers have working folders of their own
     run.items = run.recipe.source.work_items()
     refuse_numbered(run.layout)
+    check_heads(run.recipe)
     with _alone_in(run.layout.out):
         prepare(run)
         try:

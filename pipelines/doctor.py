@@ -103,8 +103,9 @@ def disk(out: str) -> Reading:
         place = place.parent
     free, status = shutil.disk_usage(place).free, os.statvfs(place)
     is_writable = os.access(place, os.W_OK)
-    found = f"{free / 1e9:.1f} GB free at {place}" + ("" if is_writable else ", not writable")
     has_inodes = status.f_files == 0 or status.f_favail > 10_000
+    found = f"{free / 1e9:.1f} GB free at {place}" + ("" if is_writable else ", not writable")
+    found += "" if has_inodes else f", room for {status.f_favail} files only"
     remedy = "choose another --out, or free space: measures take 1 % of a crawl, its images most of the rest"
     return free >= FREE_DISK_BYTES and is_writable and has_inodes, found, remedy
 

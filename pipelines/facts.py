@@ -22,12 +22,13 @@ from infimm_data.errors import ConfigError, did_you_mean
 from infimm_data.files import exists, file_system, read_bytes
 from infimm_data.rules import AssignsImages, Mask, ScoresPairs
 from infimm_data.tables import read_table
+from infimm_data.vectors import ScoresEmbeddings
 from pipelines.layout import Layout
 from pipelines.recipe import Recipe, Step
 
 FETCHED_COLUMNS = (
     "status", "width", "height", "short_side", "long_side", "aspect", "size_bytes", "format", "sha256", "phash",
-    "offset",
+    "offset", "stored_bytes", "stored_sha256", "stored_format", "stored_width", "stored_height",
 )  # fmt: skip
 """What the fetch pass stores per URL and rules may read; null where the image could not be fetched."""
 
@@ -130,7 +131,7 @@ class Facts:
 
 def needs_pixels(step: Step) -> bool:
     """Return whether a step must wait for the fetch pass."""
-    if isinstance(step.filter, GroupsImages | ScoresPairs | ComparesEmbeddings):
+    if isinstance(step.filter, GroupsImages | ScoresPairs | ScoresEmbeddings | ComparesEmbeddings):
         return True
     measures = {rule.measure for rule in step.filter.rules()}
     return bool(measures & {*FETCHED_COLUMNS, "images_kept", "images_lost"})
@@ -241,20 +242,20 @@ def purged_urls(layout: Layout) -> pa.Array | None:
 
 
 def read_measures(path: str, measures: Collection[str] | None, *, keys: Sequence[str]) -> pa.Table:
-    """Return keys and measures (None: all) of a table, but signatures and embeddings, which only passes compare."""
+    """Return keys and measures (None: all) of a table, but signatures and vectors, which only other passes compare."""
     fs, inside = file_system(path)
     with fs.open(inside, "rb") as file:
         schema = pq.read_schema(file)
     wanted = [
         column.name
         for column in schema
-        if column.name in keys or (not _is_compared_only(column.type) and (measures is None or column.name in measures))
+        if column.name in keys or (not _is_long(column.type) and (measures is None or column.name in measures))
     ]
     return read_table(path, columns=wanted).replace_schema_metadata(None)
 
 
-def _is_compared_only(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(type_) or pa.types.is_fixed_size_list(type_))
+def _is_long(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_nested(kind))
 
 
 def _images_of(layout: Layout, item: str, recipe: Recipe, measures: Collection[str] | None) -> pa.Table:
@@ -267,7 +268,7 @@ def _images_of(layout: Layout, item: str, recipe: Recipe, measures: Collection[s
         table = _with_columns(table, {name: fetched.column(name).take(at) for name in wanted})
     for step in recipe.steps:
         path = layout.pair_scores(step.name, item)
-        if isinstance(step.filter, ScoresPairs) and exists(path):
+        if isinstance(step.filter, ScoresPairs | ScoresEmbeddings) and exists(path):
             asked = [rule.measure for rule in step.filter.rules()]
             scores = read_measures(path, measures, keys=("id", "node"))
             table = _join_scores(table, scores, [name for name in asked if name not in ASSIGNED_COLUMNS])

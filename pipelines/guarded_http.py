@@ -18,14 +18,14 @@ from pipelines.fetch_settings import FetchSettings
 from pipelines.http_session import (
     CHUNK_BYTES,
     REDIRECTS,
+    Addresses,
     ConnectTo,
     Refused,
-    check_url,
-    checked_addresses,
+    check_use,
     decompressor,
     failure,
     joined,
-    opted_out,
+    refused_status,
 )
 
 _FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
@@ -43,17 +43,20 @@ class GuardedGet:
 
     def __init__(self, settings: FetchSettings, connect_to: ConnectTo) -> None:
         """connect_to: as `fetch_all` takes it."""
-        self._settings, self._connect_to = settings, connect_to
+        self._settings, self._addresses = settings, Addresses(settings, connect_to)
         # Looking up a name cannot be interrupted: it is left behind when the deadline comes.
         self._resolving = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="resolve")
         self._tls = ssl.create_default_context()
 
-    def __call__(self, url: str) -> tuple[http.client.HTTPMessage, bytes]:
-        """Return the headers and the body at the end of a URL's redirects; raises Refused on everything else."""
+    def __call__(self, url: str, admit: Callable[[str, float], URL]) -> tuple[http.client.HTTPMessage, bytes]:
+        """Return the headers and the body at the end of a URL's redirects; raises Refused on everything else.
+
+        admit: what every hop passes, within the seconds given.
+        """
         deadline = time.monotonic() + self._settings.timeout_s
         try:
             for _ in range(self._settings.max_redirects + 1):
-                asked = check_url(url, self._settings)
+                asked = admit(url, _left(deadline))
                 answer = self._ask(asked, deadline)
                 if isinstance(answer, tuple):
                     return answer
@@ -78,19 +81,19 @@ class GuardedGet:
             headers = {"User-Agent": self._settings.user_agent, "Accept": "image/*,*/*;q=0.5", "Connection": "close"}
             connection.request("GET", url.raw_path_qs, headers=headers)
             response = connection.getresponse()
-            if opted_out(response.headers.get_all("X-Robots-Tag", [])):
-                raise Refused("opted_out")
+            told = response.headers.get_all
+            check_use(told("X-Robots-Tag", []), told("tdm-reservation", []))
             if response.status in REDIRECTS:
                 return response.headers.get("Location", "")
             if response.status != 200:
-                raise Refused(f"http_{response.status}")
+                raise refused_status(response.status, response.headers.get("Retry-After"))
             return response.headers, _body(response, self._settings.max_bytes)
         finally:
             wire.socket.close()
 
     def _connect(self, host: str, port: int, deadline: float, *, is_tls: bool) -> _Wire:
         """Connect to the first checked address of the host that answers."""
-        looked_up = self._resolving.submit(checked_addresses, host, port, self._settings, self._connect_to)
+        looked_up = self._resolving.submit(self._addresses, host, port)
         problem: OSError = ConnectionError("no address")
         for family, address, to_port in looked_up.result(timeout=max(0.0, deadline - time.monotonic())):
             plain = socket.socket(family, socket.SOCK_STREAM)

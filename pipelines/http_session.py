@@ -10,10 +10,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import threading
+import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -28,19 +31,30 @@ OPT_OUT = frozenset({"noai", "noimageai", "noindex", "noimageindex", "noml"})
 """X-Robots-Tag directives that refuse this use: img2dataset's deny list and `noml`, which its users asked for."""
 HEADER_BYTES = 16_384  # of one header line: above any honest one, far below harm
 CHUNK_BYTES = 1 << 16  # of a body at a time
+NAME_LIFE_S = 300.0  # of a looked-up name: the time to live of most hosts; getaddrinfo does not tell it
+NO_NAME_LIFE_S = 30.0  # of a name that has no answer
+MAX_NAMES = 10_000
 NUM_HEADERS = 128  # aiohttp's own bound, written out because the safety of a run depends on it
 
 ConnectTo = Mapping[str, tuple[str, int]]
 """Host name -> (address, port) to connect to instead, as curl's --connect-to: how tests and the demo serve a web."""
 
 
-class Refused(Exception):  # noqa: N818  # an answer, not an error
-    """A request that is not made, or an answer that is not taken; `reason` is the status slug."""
+Admit = Callable[[str], Awaitable[URL]]
+"""What every hop of a fetch passes: the URL as it may be asked for, or Refused."""
 
-    def __init__(self, reason: str) -> None:
+
+class Refused(Exception):  # noqa: N818  # an answer, not an error
+    """A request that is not made, or an answer that is not taken; `reason` is the status slug.
+
+    directive: what the host said in its own words where it does not want this use, else None; retry_after_s: the
+    seconds after which it wants to be asked again, None where it names none.
+    """
+
+    def __init__(self, reason: str, directive: str | None = None, retry_after_s: float | None = None) -> None:
         """reason: a slug for the funnel."""
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.directive, self.retry_after_s = reason, directive, retry_after_s
 
 
 _IPV6_INTERNET = ipaddress.IPv6Network("2000::/3")  # all of IPv6 that is assigned to the open internet (IANA)
@@ -67,13 +81,14 @@ class GuardedResolver(AbstractResolver):
         """settings: its `concurrency` and `allow_private_hosts` count."""
         # Threads of our own, one per request: dead names block for seconds, and the loop's few would starve the rest.
         self._threads = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="resolve")
-        self._settings, self._connect_to = settings, connect_to
+        self._addresses = Addresses(settings, connect_to)
 
     async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_UNSPEC) -> list[ResolveResult]:
         """Return the addresses of a host; raises OSError when it has none, Refused when one is not public."""
-        found = await asyncio.get_running_loop().run_in_executor(
-            self._threads, checked_addresses, host, port, self._settings, self._connect_to, family
-        )
+        found = self._addresses.known(host, port, family)
+        if found is None:
+            loop = asyncio.get_running_loop()
+            found = await loop.run_in_executor(self._threads, self._addresses, host, port, family)
         return [
             ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
             for kind, address, port in found
@@ -84,9 +99,56 @@ class GuardedResolver(AbstractResolver):
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
+Found = list[tuple[int, str, int]]
+"""(family, address, port) to connect to."""
+
+
+class Addresses:
+    """Looks names up, with a memory of answers and failures; may be called from many threads at once.
+
+    Private addresses are refused, and a connection takes the very addresses that were checked: a name that says
+    something else the next time (DNS rebinding) is checked again by then.
+    """
+
+    def __init__(self, settings: FetchSettings, connect_to: ConnectTo) -> None:
+        """Start with nothing known; settings, connect_to: as `checked_addresses`."""
+        self._settings, self._connect_to = settings, connect_to
+        self._known: OrderedDict[tuple[str, int, int], tuple[float, Found | Exception]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __call__(self, host: str, port: int, family: Any = socket.AF_UNSPEC) -> Found:
+        """Return what `checked_addresses` does, and raise what it raises; both are remembered."""
+        found = self.known(host, port, family)
+        if found is not None:
+            return found
+        try:
+            answer = checked_addresses(host, port, self._settings, self._connect_to, family)
+        except (OSError, Refused, UnicodeError) as error:
+            self._remember((host, port, int(family)), NO_NAME_LIFE_S, type(error)(*error.args))  # without its frames
+            raise
+        self._remember((host, port, int(family)), NAME_LIFE_S, answer)
+        return answer
+
+    def _remember(self, key: tuple[str, int, int], life_s: float, answer: Found | Exception) -> None:
+        with self._lock:
+            self._known[key] = time.monotonic() + life_s, answer
+            while len(self._known) > MAX_NAMES:
+                self._known.popitem(last=False)
+
+    def known(self, host: str, port: int, family: Any = socket.AF_UNSPEC) -> Found | None:
+        """Return what is remembered, None where nothing is; raises the failure that is remembered."""
+        with self._lock:
+            ends, answer = self._known.get((host, port, int(family)), (0.0, None))
+        if answer is None or ends < time.monotonic():
+            return None
+        if isinstance(answer, Exception):
+            raise type(answer)(*answer.args)
+        return answer
+
+
 def checked_addresses(
     host: str, port: int, settings: FetchSettings, connect_to: ConnectTo, family: Any = socket.AF_UNSPEC
-) -> list[tuple[int, str, int]]:
+) -> Found:
     """Return (family, address, port) to connect to for a host; may block for as long as its name servers do.
 
     Raises OSError where it has no address, Refused where one is not public and the host is not allowed that.
@@ -139,7 +201,7 @@ def new_session(
         resolver=GuardedResolver(settings, connect_to),
         limit=settings.concurrency,
         limit_per_host=settings.per_host,
-        ttl_dns_cache=300,
+        use_dns_cache=False,  # the resolver's own also remembers failures, and is larger
     )
     return aiohttp.ClientSession(
         connector=connector,
@@ -163,10 +225,26 @@ def joined(base: URL, location: str) -> str:
         raise Refused("bad_url") from None
 
 
-def opted_out(tags: Sequence[str]) -> bool:
-    """Say whether values of X-Robots-Tag (or of a robots meta element) refuse this use; a leading agent is ignored."""
-    directives = {part.rpartition(":")[2].strip().lower() for tag in tags for part in tag.split(",")}
-    return bool(directives & OPT_OUT)
+def refusing_directive(tags: Sequence[str], reservations: Sequence[str]) -> str | None:
+    """Return the first directive of an answer's headers that refuses this use, None where none does.
+
+    tags: values of X-Robots-Tag (or of a robots meta element), where a leading agent is ignored; reservations: values
+    of tdm-reservation, of which 1 says that the rights to mine the content are reserved (W3C's TDMRep, section 6).
+    """
+    for tag in tags:
+        for part in tag.split(","):
+            directive = part.rpartition(":")[2].strip().lower()
+            if directive in OPT_OUT:
+                return f"X-Robots-Tag: {directive}"
+    if any(value.strip() == "1" for value in reservations):
+        return "tdm-reservation: 1"
+    return None
+
+
+def check_use(tags: Sequence[str], reservations: Sequence[str]) -> None:
+    """Raise Refused where the headers of an answer refuse this use; arguments as `refusing_directive`."""
+    if (directive := refusing_directive(tags, reservations)) is not None:
+        raise Refused("opted_out", directive)
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
@@ -178,6 +256,11 @@ def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
         return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
     except (ValueError, TypeError):  # TypeError: a date without a zone
         return None
+
+
+def refused_status(status: int, retry_after: str | None) -> Refused:
+    """Return what an answer with another status than 200 is to the funnel; retry_after: its header of that name."""
+    return Refused(f"http_{status}", retry_after_s=retry_after_s({"Retry-After": retry_after or ""}, datetime.now(UTC)))
 
 
 def decompressor(encoding: str) -> Any:

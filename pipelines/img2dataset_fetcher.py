@@ -12,7 +12,6 @@ import asyncio
 import importlib.util
 import io
 import os
-import re
 import threading
 import urllib.request
 from collections.abc import Callable
@@ -20,13 +19,14 @@ from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPMessage
 from typing import Any
 
+from yarl import URL
+
 from infimm_data.errors import ConfigError
 from pipelines.fetch_settings import FetchSettings
 from pipelines.guarded_http import GuardedGet
-from pipelines.http_session import OPT_OUT, ConnectTo, Refused
+from pipelines.http_session import OPT_OUT, Admit, ConnectTo, Refused
 
 IMPORTED = ("img2dataset", "albumentations", "wandb", "exifread", "fire", "pandas")
-_SLUG = re.compile(r"[a-z0-9_]+")
 _PROBE = "http://img2dataset.invalid/"  # RFC 6761: a name that no resolver knows
 
 Get = Callable[[str], tuple[HTTPMessage, bytes]]
@@ -57,9 +57,21 @@ class Img2datasetEngine:
                 "guard it; install img2dataset==1.47.0, or set engine: infimm"
             )
 
-    async def get(self, url: str) -> bytes:
+    async def get(self, url: str, admit: Admit) -> bytes:
         """Return the image file; raises Refused with the same reasons as the engine `infimm`."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._image, url, self._get)
+        loop = asyncio.get_running_loop()
+
+        async def asked(hop: str) -> URL:
+            return await admit(hop)
+
+        def admit_in_loop(hop: str, left_s: float) -> URL:
+            future = asyncio.run_coroutine_threadsafe(asked(hop), loop)
+            try:
+                return future.result(left_s)
+            finally:
+                future.cancel()
+
+        return await loop.run_in_executor(self._threads, self._image, url, lambda hop: self._get(hop, admit_in_loop))
 
     async def close(self) -> None:
         """Let go; a request still under way ends at its own deadline."""
@@ -67,13 +79,22 @@ class Img2datasetEngine:
         self._get.close()
 
     def _image(self, url: str, get: Get) -> bytes:
-        _this_thread.get = get
+        refusals: list[Refused] = []
+
+        def remembering(asked: str) -> tuple[HTTPMessage, bytes]:
+            try:
+                return get(asked)
+            except Refused as refused:  # img2dataset makes a text of it
+                refusals.append(refused)
+                raise
+
+        _this_thread.get = remembering
         try:
-            _, stream, problem = self._download((0, url), self._timeout_s, 0, None, OPT_OUT)
+            _, stream, _ = self._download((0, url), self._timeout_s, 0, None, OPT_OUT)
         finally:
             del _this_thread.get
-        if stream is None:  # the guards say a slug, and img2dataset hands it on
-            raise Refused(problem if problem and _SLUG.fullmatch(problem) else "connection_error")
+        if stream is None:
+            raise refusals[-1] if refusals else Refused("connection_error")
         return bytes(stream.getvalue())
 
 

@@ -20,11 +20,12 @@ from typing import Any
 from pydantic import Field
 
 from filters.table import FILTERS
-from infimm_data.comparing import ComparesEmbeddings
+from infimm_data.comparing import ComparesEmbeddings, GroupsImages
 from infimm_data.config import Settings, build_entry, load_yaml, parse_settings
 from infimm_data.document import Document
 from infimm_data.errors import ConfigError, did_you_mean
 from infimm_data.rules import DUMP_PREFIX, EditsDocument, Filter, MeasuresDocument
+from infimm_data.vectors import ScoresEmbeddings, StoresEmbeddings
 from pipelines.fetch_settings import FetchSettings
 from pipelines.img2dataset_fetcher import check_installed
 from pipelines.sources.contract import Source
@@ -121,6 +122,14 @@ class Recipe:
         }
 
 
+def vectors_of(steps: Sequence[Step], reader: ScoresEmbeddings | ComparesEmbeddings) -> str | None:
+    """Return whose vectors a step reads that others of the recipe store; None where none does."""
+    for step in steps:
+        if step.name == reader.embeddings_of and isinstance(step.filter, StoresEmbeddings):
+            return step.filter.stores_vectors_of
+    return None
+
+
 def load_recipe(path: str) -> Recipe:
     """Return the recipe in a YAML file.
 
@@ -134,14 +143,21 @@ def load_recipe(path: str) -> Recipe:
     for number, entry in enumerate(read.steps, 1):
         where = f"{path}, step {number}"
         step = build_entry(FILTERS, entry, kind_key="filter", where=where)
-        if isinstance(step, ComparesEmbeddings) and step.of not in [earlier.name for earlier in steps]:
-            problem = f"of: '{step.of}' is no step before it; name the one that stores embeddings"
-            raise ConfigError(f"{where}: {entry['filter']}: {problem}")
+        if isinstance(step, ScoresEmbeddings | ComparesEmbeddings) and vectors_of(steps, step) is None:
+            raise ConfigError(
+                f"{where}: '{entry['filter']}' reads vectors of '{step.embeddings_of}', but no such step before it "
+                f"stores any; put {{filter: {step.embeddings_of}, embeddings: image}} before it"
+            )
         steps.append(Step(entry["filter"], step))
         if entry["filter"] in [earlier.name for earlier in steps[:-1]]:
             raise ConfigError(f"{where}: '{entry['filter']}' stands there twice; measures are stored by name, keep one")
         if isinstance(step, EditsDocument) and not all(isinstance(earlier.filter, EditsDocument) for earlier in steps):
             raise ConfigError(f"{where}: '{entry['filter']}' changes the text that other steps measure; put it first")
+        if isinstance(step, GroupsImages) and read.fetch.check == "header" and read.fetch.resize is None:
+            raise ConfigError(
+                f"{where}: '{entry['filter']}' compares pictures, but 'fetch: {{check: header}}' looks at none; "
+                "set check: pixels, or leave the step out"
+            )
     _check_dedup(read.dedup, steps, path)
     return Recipe(path, read.source["kind"], source, tuple(steps), read.fetch, read.output, read.dedup)
 

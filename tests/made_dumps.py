@@ -217,6 +217,7 @@ def _cover(number: int) -> dict[str, Any]:
 MADE: Mapping[str, Callable[[Path], Settings]] = {
     "web_archive": _archive,
     "crawl_like_obelics": _archive,
+    "crawl_like_webmath": _archive,
     "crawl_like_mmc4": _archive,
     "crawl_like_fineweb": _archive,
     "common_crawl": _crawl,

@@ -10,9 +10,10 @@ import yaml
 
 from infimm_data.config import load_settings, load_yaml
 from infimm_data.files import resolve
+from infimm_data.torchvision_ops import declare_torchvision_ops
 from model.config import TrainConfig
 from model.evaluation.recipe import load_eval_recipe
-from pipelines.cli import main
+from pipelines.cli import main, make_parser
 from pipelines.recipe import load_recipe
 from tests.made_dumps import make_dump
 
@@ -20,6 +21,18 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 BUILD = sorted((CONFIGS / "build").glob("*.yaml"))
 TRAIN = sorted((CONFIGS / "train").glob("*.yaml"))
 EVAL = sorted((CONFIGS / "eval").glob("*.yaml"))
+CLUSTER = CONFIGS / "cluster"
+JOB_FIELDS = {  # RayJobSpec in KubeRay's rayjob_types.go, those that a build may need
+    *(
+        "activeDeadlineSeconds",
+        "backoffLimit",
+        "rayClusterSpec",
+        "submitterPodTemplate",
+        "entrypoint",
+        "submissionMode",
+    ),
+    *("runtimeEnvYAML", "ttlSecondsAfterFinished", "shutdownAfterJobFinishes", "suspend"),
+}
 
 
 @pytest.mark.parametrize("path", BUILD, ids=lambda path: path.stem)
@@ -86,10 +99,20 @@ def test_a_dry_run_names_a_score_that_the_dump_does_not_have(dry_run):
 
 
 @pytest.mark.parametrize("path", TRAIN, ids=lambda path: path.stem)
-def test_a_training_recipe_parses_and_its_folders_are_there(path):
+def test_a_training_recipe_parses_and_what_it_reads_is_shipped_or_named(path):
     config = load_settings(str(path), TrainConfig)
-    for folder in (config.model.tokenizer, config.model.vision.name):
-        assert Path(resolve(folder).removeprefix("local-dir:")).is_dir()
+    tower = config.model.vision
+    header = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    for folder in (config.model.tokenizer, tower.name, config.model.language.pretrained):
+        if folder is not None and "package:" in folder:
+            assert Path(resolve(folder).removeprefix("local-dir:")).is_dir()
+        elif folder is not None and folder != tower.name:
+            assert any(folder in line for line in header), f"'# Needs:' does not name {folder}"
+    if not tower.name.startswith("local-dir:"):
+        declare_torchvision_ops()
+        import open_clip
+
+        assert (tower.name, tower.pretrained) in open_clip.list_pretrained()
 
 
 @pytest.mark.parametrize("path", EVAL, ids=lambda path: path.stem)
@@ -97,7 +120,7 @@ def test_an_evaluation_recipe_parses_and_shows_the_picture(path):
     assert "<image>" in load_eval_recipe(str(path)).prompt
 
 
-@pytest.mark.parametrize("path", [*BUILD, *TRAIN, *EVAL], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*BUILD, *TRAIN, *EVAL, *CLUSTER.glob("*.yaml")], ids=lambda path: path.stem)
 def test_a_recipe_opens_with_what_it_makes_and_how_to_run_it(path):
     lines = path.read_text().splitlines()
     assert lines[0].startswith("# What:")
@@ -108,3 +131,35 @@ def test_there_are_recipes_of_all_kinds():
     assert BUILD
     assert TRAIN
     assert EVAL
+
+
+def test_the_cluster_file_of_ray_up_passes_rays_own_validation():
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    config = yaml.safe_load((CLUSTER / "ray_up.yaml").read_text())
+    validate_config(prepare_config(config))
+    nodes = config["available_node_types"]
+    assert nodes["head"]["resources"]["CPU"] == 0  # no work item on the driver's node
+    assert sum(node["max_workers"] for node in nodes.values()) <= config["max_workers"]
+    with pytest.raises(ValueError, match="head_node_type"):
+        validate_config(prepare_config(config | {"head_node_type": "absent"}))
+
+
+def test_the_kuberay_job_runs_a_command_that_we_have_with_the_ray_that_was_tested():
+    job = yaml.safe_load((CLUSTER / "kuberay_job.yaml").read_text())
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    command = job["spec"]["entrypoint"].split()
+    assert command[0] == "infimm"
+    asked = make_parser().parse_args(command[1:])
+    assert load_recipe(str(CONFIGS.parent / asked.recipe)).steps
+    assert set(job["spec"]) <= JOB_FIELDS
+    cluster = job["spec"]["rayClusterSpec"]
+    pinned = dict(
+        line.split("==") for line in (CONFIGS.parent / "constraints.txt").read_text().splitlines() if "==" in line
+    )
+    assert cluster["rayVersion"] == pinned["ray"]
+    assert cluster["headGroupSpec"]["rayStartParams"] == {"num-cpus": "0"}
+    for group in cluster["workerGroupSpecs"]:
+        assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+        (container,) = group["template"]["spec"]["containers"]
+        assert container["resources"]["requests"] == container["resources"]["limits"]  # Ray counts the limits

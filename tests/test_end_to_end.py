@@ -11,6 +11,7 @@ import io
 import json
 import shutil
 import tarfile
+import zipfile
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from infimm_data.files import resolve
 from infimm_data.shards import read_manifest
 from pipelines.cli import main
 from pipelines.demo.server import PictureServer
+from tests.installed import build_wheel, install, run_clean
 
 pytestmark = pytest.mark.timeout(900)  # the story is told once, in a fixture, beside all other tests
 TRUTH = Path(resolve("package:pipelines.demo/data/truth.jsonl"))
@@ -32,10 +34,30 @@ RECIPE = resolve("package:configs/build/demo.yaml")
 
 
 @pytest.fixture(scope="session")
-def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of `infimm`, installed from the wheel into an environment of its own."""
+    folder = tmp_path_factory.mktemp("installed")
+    return install(build_wheel(folder / "dist"), folder / "environment")
+
+
+@pytest.fixture(scope="session")
+def out(tmp_path_factory: pytest.TempPathFactory, programs: Path) -> Path:
+    """What `infimm demo` leaves, run from the installed wheel in a folder where nothing of the repository is."""
     folder = tmp_path_factory.mktemp("demo")
-    assert main(["demo", "--out", str(folder)]) == 0
+    run_clean(programs / "infimm", "demo", "--out", folder, cwd=folder)
     return folder
+
+
+def test_the_wheel_holds_all_that_runs_and_no_tests(programs):
+    code = "import pipelines, configs, importlib.metadata as m; print(m.version('infimm'), pipelines.__file__)"
+    printed = run_clean(programs / "python", "-c", code, cwd=programs)
+    version, place = printed.split()
+    assert version == "0.1.0"
+    assert place.startswith(str(programs.parent))
+    wheel = next((programs.parent.parent / "dist").glob("*.whl"))
+    names = zipfile.ZipFile(wheel).namelist()
+    assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "docs/"))]
+    assert "configs/build/demo.yaml" in names
 
 
 @pytest.fixture(scope="session")

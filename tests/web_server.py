@@ -35,6 +35,10 @@ class _Page(BaseHTTPRequestHandler):
 
     def do_GET(self):
         web = self.server.web
+        if self.path == "/robots.txt":  # told apart: what tests count are the images
+            web.robots_asked += 1
+            web.robots(self)
+            return
         with web.lock:
             web.paths.append(self.path)
             web.under_way += 1
@@ -56,6 +60,7 @@ class _Page(BaseHTTPRequestHandler):
 
     def answer(self, status=200, body=b"", **headers):
         self.send_response(status)
+        self.is_counted = getattr(self, "is_counted", 0)
         if "Content_Length" not in headers:
             headers["Content_Length"] = str(len(body))
         for name, value in headers.items():
@@ -67,6 +72,39 @@ class _Page(BaseHTTPRequestHandler):
 
     def page_absent(self, rest):
         self.answer(404, b"<html>no</html>")
+
+    def page_absent_robots(self):
+        self.answer(404)
+
+    def page_bad_chunks(self, rest):
+        self.protocol_version = "HTTP/1.1"
+        self.answer(200, b"zz\r\n" + PNG + b"\r\n0\r\n\r\n", Transfer_Encoding="chunked", Content_Length=None)
+
+    def page_cut_chunks(self, rest):
+        self.protocol_version = "HTTP/1.1"
+        self.answer(200, b"%x\r\n" % len(PNG) + PNG[:20], Transfer_Encoding="chunked", Content_Length=None)
+        self.close_connection = True
+
+    def page_understates(self, rest):
+        self.answer(200, PNG, Content_Length="20")
+
+    def page_reserved(self, rest):
+        self.answer(200, PNG, **{"tdm-reservation": rest})
+
+    def page_pressed(self, rest):
+        """/pressed/STATUS/TIMES/RETRY_AFTER: so often before the picture; each is counted by its whole path."""
+        status, times, retry_after = rest.split("/", 2)
+        with self.server.web.lock:
+            asked = self.server.web.paths.count(self.path)
+        if asked <= int(times):
+            self.answer(int(status), b"later", Retry_After=unquote(retry_after) or None)
+        else:
+            self.answer(200, PNG)
+
+    def page_pixel_bomb(self, rest):
+        buffer = io.BytesIO()
+        Image.new("1", (12_000, 12_000)).save(buffer, "PNG")
+        self.answer(200, buffer.getvalue())
 
     def page_ok(self, rest):
         self.answer(200, PNG, Content_Type="image/png")
@@ -190,17 +228,23 @@ class _Server(ThreadingHTTPServer):
 class HostileWeb:
     """The server; use as a context manager. address: (host, port); paths: every path that was asked for."""
 
-    def __init__(self):
+    def __init__(self, tls=None):
+        """tls: a server's ssl.SSLContext."""
+        self.tls = tls
         self.lock = threading.Lock()
         self.paths = []
         self.under_way = 0
         self.most_at_once = 0
+        self.robots_asked = 0
+        self.robots = _Page.page_absent_robots  # what answers for /robots.txt, given the handler
         self.closing = threading.Event()
         self.bomb = gzip.compress(b"\0" * BOMB_BYTES)
 
     def __enter__(self):
         self._server: BaseServer = _Server(("127.0.0.1", 0), _Page)
         self._server.web = self
+        if self.tls:
+            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
         self.address = self._server.server_address[:2]
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()

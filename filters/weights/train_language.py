@@ -4,11 +4,6 @@ Input: a gzipped TSV, one `ISO 639-1 slug<TAB>sentence` per line. Writes `langua
 `language.json` beside this file (or to --out). One sentence in seven is held out by a hash of its text, and the
 shipped model never saw it, so the card's figures are those of the shipped bytes. A language is claimed when at
 least .95 of its held-out sentences are recognised. Takes about a minute on one core.
-
-Training is reproducible byte for byte only under these conditions: one thread (more race), and a fresh process
-whose allocator hands out zeroed pages, because fastText fills only a part of its first matrix and trains on
-whatever memory held. Hence the child process with MALLOC_MMAP_THRESHOLD_ (glibc), until
-https://github.com/facebookresearch/fastText is fixed.
 """
 
 from __future__ import annotations
@@ -18,21 +13,17 @@ import gzip
 import hashlib
 import json
 import logging
-import os
-import random
-import subprocess
-import sys
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from filters.models.fasttext_model import LABEL
+from filters.weights.fasttext_training import train_fasttext
 from infimm_data.errors import ConfigError
 from infimm_data.text import letters
 
-LABEL = "__label__"
 HELD_OUT = 37  # of 256 hash values: one sentence in seven
 CLAIM = 0.95  # accuracy on held-out sentences from which a language is claimed
 CONFIDENT = 0.5  # filters.language's default min_confidence; the card tells what it buys
@@ -48,7 +39,7 @@ class Training:
     Measured: n-grams up to 5 characters and one-vs-all loss gained .01 over n-grams to 4 and softmax; a learning
     rate of 2 lost .02; 180,000 rows quantised one number at a time (3.8 MB) lose nothing against 300,000 rows of
     float, in pairs of numbers (3.2 MB) they lose .004; pieces of sentences gained .004. bucket: rows for hashed
-    n-grams; a large matrix is also what gets zeroed pages, see the top of the file.
+    n-grams; a large matrix is also what gets zeroed pages, see `fasttext_training`.
     """
 
     dim: int = 16
@@ -109,25 +100,8 @@ def _part(length: int, at: int, parts: int) -> slice:
 
 
 def train(rows: Rows, out: Path, training: Training) -> None:
-    """Train on `rows` in a fresh process and write the quantised model to `out`; same rows, same bytes."""
-    shuffled = sorted(with_pieces(rows))
-    random.Random(training.seed).shuffle(shuffled)
-    with tempfile.TemporaryDirectory() as folder:
-        text = Path(folder) / "sentences.txt"
-        text.write_text("".join(f"{LABEL}{slug} {sentence}\n" for slug, sentence in shuffled), encoding="utf-8")
-        command = [sys.executable, "-c", _CHILD, str(text), str(out), json.dumps(asdict(training))]
-        zeroed = {"MALLOC_MMAP_THRESHOLD_": "1024", "PYTHONHASHSEED": "0"}
-        subprocess.run(command, check=True, env={**os.environ, **zeroed})  # noqa: S603 -- our own interpreter
-
-
-_CHILD = """
-import json, sys
-import fasttext
-text, out, training = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
-model = fasttext.train_supervised(text, thread=1, verbose=0, **training)
-model.quantize(qnorm=True, dsub=1, thread=1, verbose=0)
-model.save_model(out)
-"""
+    """Train on `rows` and write the quantised model to `out`; same rows, same bytes."""
+    train_fasttext(with_pieces(rows), out, asdict(training))
 
 
 def evaluate(model: Any, held_out: Rows) -> dict[str, dict[str, float | int]]:

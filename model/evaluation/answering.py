@@ -18,7 +18,7 @@ from infimm_data.errors import ConfigError, InfiMMError
 from infimm_data.files import sha256_of
 from infimm_data.progress import Track
 from infimm_data.stream.images import to_pixels
-from model.checkpoint import checkpoints
+from model.checkpoint import TENSORS, checkpoints
 from model.evaluation.cells import Cell
 from model.evaluation.pictures import open_picture
 from model.evaluation.postprocess import to_answer
@@ -92,7 +92,8 @@ def checkpoint_identity(checkpoint: str) -> str:
         if not finished:
             raise ConfigError(f"--checkpoint {checkpoint}: no checkpoint; expected a folder step-* or a run's --out")
         folder = finished[-1]
-    weights = sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])
+    patterns = ("*.safetensors", "*.bin", f"{TENSORS}/*-00001-of-*.safetensors")  # of a run: each rank's first file
+    weights = sorted(file for pattern in patterns for file in folder.glob(pattern))
     if not weights:
         raise ConfigError(f"--checkpoint {folder}: no .safetensors or .bin weights in this folder")
     return " ".join(sha256_of(str(file))[:16] for file in weights)

@@ -23,6 +23,10 @@ from pipelines.stored import where_a_build_is
 from pipelines.verify import diff, named, verify
 from pipelines.what_if import Recount, what_if
 
+SHOWN_OF_A_FETCH = (
+    "status", "host", "directive", "told_at", "format", "width", "height", "size_bytes", "sha256",
+    "stored_format", "stored_width", "stored_height", "stored_bytes", "stored_sha256",
+)  # fmt: skip
 MOST_LIVES = 20  # documents that one `why` prints; an image on thousands of pages is named by its first ones
 
 
@@ -114,7 +118,9 @@ def show_image(image: ImageLife, console: Console) -> None:
     """Print what happened to one image of a document."""
     say(console, f"  image {image.decision['node']} {image.decision['url']}: {_verdict(image.decision)}", style="cyan")
     if image.fetched:
-        facts = {name: image.fetched[name] for name in ("status", "format", "width", "height", "size_bytes", "sha256")}
+        facts = {name: image.fetched.get(name) for name in SHOWN_OF_A_FETCH}
+        if facts["sha256"] == facts["stored_sha256"]:  # stored as it came: said once
+            facts = {name: value for name, value in facts.items() if not name.startswith("stored_")}
         say(console, f"    fetched: {_measured(facts)}", style="dim")
     say(console, f"    measured: {_measured(image.scores)}", style="dim")
 

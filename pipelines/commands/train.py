@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any, get_args
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
 from PIL import Image
 from rich.console import Console
 
 from infimm_data.config import load_settings
-from infimm_data.errors import ConfigError
+from infimm_data.errors import ConfigError, InfiMMError
 from infimm_data.files import read_bytes, resolve
 from infimm_data.image_headers import BadImage
 from infimm_data.images import decode_rgb
 from infimm_data.stream.templates import TemplateName
 from pipelines.report import say
+
+if TYPE_CHECKING:
+    from model.train import TrainResult
 
 MAX_PIXELS = 89_478_485  # Pillow's own limit against decompression bombs
 
@@ -27,7 +33,13 @@ def add_commands(commands: Any) -> None:
     train.add_argument("config", help="YAML recipe, see configs/train/")
     train.add_argument("--data", required=True, help="folder of shards: OUT/shards of a build")
     train.add_argument("--out", required=True, help="folder of the run: checkpoints, metrics.jsonl")
+    text = "first weights: a run, one of its checkpoints, or a published folder (default: the recipe's model alone)"
+    train.add_argument("--from", dest="start", metavar="RUN", help=text)
     train.add_argument("--restart", action="store_true", help="start anew even if --out holds a checkpoint")
+    text = "train in workers of a running Ray cluster, or of Ray on this machine with 'local'; without it, here"
+    train.add_argument("--ray", metavar="ADDRESS", help=text)
+    train.add_argument("--workers", type=int, metavar="N", help="with --ray: ranks (default: one per GPU, else one)")
+    train.epilog = "On many GPUs without Ray: torchrun --nproc-per-node 8 --no-python infimm train ..."
     train.set_defaults(run=run_training)
 
     text = "continue prompts of texts and pictures with a trained model"
@@ -66,12 +78,16 @@ def add_commands(commands: Any) -> None:
 
 
 def run_training(arguments: argparse.Namespace, console: Console) -> bool:
-    """Train; the exit status is 0 once the last step is done."""
-    from model.config import TrainConfig
-    from model.train import train
-
-    config = load_settings(resolve(arguments.config), TrainConfig)
-    result = train(config, data=arguments.data, out=arguments.out, resume=not arguments.restart)
+    """Train; the exit status is 0 once the last step is done. Under torchrun the first rank speaks for all."""
+    is_first = os.environ.get("RANK", "0") == "0"
+    try:
+        result = _train(arguments)
+    except InfiMMError:
+        if is_first:
+            raise
+        sys.exit(1)  # said once, by the first
+    if not is_first:
+        return True
     heldout = "" if result.heldout_loss is None else f", held-out loss {result.heldout_loss:.4f}"
     say(
         console,
@@ -80,6 +96,32 @@ def run_training(arguments: argparse.Namespace, console: Console) -> bool:
     )
     say(console, f"checkpoint: {result.checkpoint}\nmetrics: {result.metrics}")
     return True
+
+
+def _train(arguments: argparse.Namespace) -> TrainResult:
+    """Train here, as one rank of torchrun's, or in Ray workers."""
+    from model.checkpoint import remove_checkpoints_after
+    from model.config import TrainConfig
+    from model.train import train
+
+    config, data, out = load_settings(resolve(arguments.config), TrainConfig), arguments.data, arguments.out
+    if arguments.ray is None:
+        if arguments.workers is not None:
+            raise ConfigError("--workers: only with --ray; without it torchrun says how many ranks there are")
+        return train(config, data=data, out=out, resume=not arguments.restart, start=arguments.start)
+    if arguments.workers is not None and arguments.workers < 1:
+        raise ConfigError(f"--workers {arguments.workers}: expected at least 1")
+    from pipelines.commands.train_on_ray import Launch, train_on_ray
+
+    if arguments.restart:
+        remove_checkpoints_after(out, 0)  # here and once: workers that are started again go on
+    launch = Launch(data=_absolute(data), out=_absolute(out), start=arguments.start and _absolute(arguments.start))
+    return train_on_ray(config, launch, address=arguments.ray, workers=arguments.workers)
+
+
+def _absolute(path: str) -> str:
+    """Return a local path as workers elsewhere must name it; URLs as they are."""
+    return path if "://" in path else str(Path(path).resolve())
 
 
 def run_generate(arguments: argparse.Namespace, console: Console) -> bool:

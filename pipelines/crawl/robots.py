@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from protego import Protego
 
-from pipelines.http_session import opted_out
+from pipelines.http_session import refusing_directive
 
 MAX_ROBOTS_BYTES = 512_000  # RFC 9309, 2.5: at least 500 KiB are to be read
 MAX_ROBOTS_REDIRECTS = 5  # RFC 9309, 2.3.1.2
@@ -48,14 +48,18 @@ def read_robots(status: int, body: bytes, agent: str) -> Robots:
 
 
 def refuses_use(headers: Mapping[str, list[str]], html: str, agent: str) -> bool:
-    """Say whether an answer refuses this use: X-Robots-Tag, or <meta name="robots"> (or of our own name).
+    """Say whether an answer refuses this use: X-Robots-Tag, tdm-reservation, or a <meta> element that says the same.
+
+    The element's name is "robots", our own name, or "tdm-reservation".
 
     headers: all values by name in lower case; html: of the page, "" for what is none.
     """
-    if opted_out(headers.get("x-robots-tag", [])):
+    if refusing_directive(headers.get("x-robots-tag", []), headers.get("tdm-reservation", [])):
         return True
     for tag in _META.finditer(html[:_META_WINDOW]):
         found = {name.lower(): a or b or c for name, a, b, c in _ATTRIBUTE.findall(tag[1])}
-        if found.get("name", "").lower() in ("robots", agent) and opted_out([found.get("content", "")]):
+        name, content = found.get("name", "").lower(), [found.get("content", "")]
+        tags, reservations = content if name in ("robots", agent) else (), content if name == "tdm-reservation" else ()
+        if refusing_directive(tags, reservations):
             return True
     return False

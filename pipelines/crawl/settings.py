@@ -27,5 +27,5 @@ class CrawlSettings:
 
     @property
     def agent(self) -> str:
-        """The product token that robots.txt is asked for: what stands before the version in the user agent."""
-        return self.fetch.user_agent.partition("/")[0].partition(" ")[0].lower()
+        """The product token that robots.txt is asked for."""
+        return self.fetch.agent

@@ -139,7 +139,7 @@ def vectors_of(images: Images) -> tuple[npt.NDArray[np.int64], Vectors]:
     if "embedding" not in table.column_names:
         if not table.num_rows:
             return np.empty(0, dtype=np.int64), np.empty((0, 1), dtype=np.float32)
-        raise ConfigError(f"{images.path}: holds no embeddings; name a step under `of` that stores them")
+        raise ConfigError(f"{images.path}: holds no embeddings; name a step under `embeddings_of` that does")
     ids, nodes = (pc.cast(table.column(name), pa.string()) for name in ("id", "node"))
     keys = pc.binary_join_element_wise(ids, nodes, "/")
     at = pc.index_in(pa.array(images.keys, type=pa.string()), value_set=keys.combine_chunks())

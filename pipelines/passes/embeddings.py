@@ -43,6 +43,6 @@ def _images(run: Run, facts: Facts, settings: ComparesEmbeddings, item: str, liv
     rows = here[live[here]]
     keys = facts.images.select(["id", "node"]).take(rows).to_pydict()
     named = tuple(f"{key}/{node}" for key, node in zip(keys["id"], keys["node"], strict=True))
-    path = run.layout.pair_scores(settings.of, item)
+    path = run.layout.pair_scores(settings.embeddings_of, item)
     start = int(np.searchsorted(facts.image_item, facts.items.index(item)))
     return Images(item=item, path=path, keys=named, rows=rows, start=start, size=len(here))

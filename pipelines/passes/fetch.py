@@ -9,27 +9,27 @@ run starts with the bytes of the first, so even a kill between the two files lea
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import logging
 import re
 import tarfile
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Sequence
+from dataclasses import replace
 from typing import IO, Any
 
 import pyarrow as pa
 
 from infimm_data.document import short_url
 from infimm_data.files import file_system, open_whole, remove
-from infimm_data.image_headers import BadImage
-from infimm_data.images import inspect_image
 from infimm_data.shards import tar_member
 from infimm_data.tables import fingerprint, read_documents, read_metadata, read_table, write_table
 from pipelines.facts import needs_pixels
 from pipelines.fetch_settings import FetchSettings
-from pipelines.fetcher import fetch_all
+from pipelines.fetcher import Fetched, fetch_all
+from pipelines.host_pace import GIVEN_UP
 from pipelines.http_session import ConnectTo
+from pipelines.image_row import SCHEMA, image_rows
 from pipelines.layout import Layout
 from pipelines.passes.decide import decide
 from pipelines.passes.group import gather
@@ -44,29 +44,12 @@ MISSING = "missing_file"
 """The status of a file that the dump names and does not hold; it is looked for again by every run."""
 _SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*:")  # RFC 3986, 3.1; what has none is a file that the dump should hold
 PASSING = frozenset({
-    "timeout", "connection_error", "unknown_host", "incomplete_body",
+    "timeout", "connection_error", "unknown_host", "incomplete_body", "robots_unreachable", GIVEN_UP,
     "http_408", "http_429", "http_500", "http_502", "http_503", "http_504",
 })  # fmt: skip
 """Failures that another hour may not have: the network's, and those that HTTP calls temporary."""
 _LIMITS_DIGITS = 32  # of a fetch_print, which say what was asked of an answer; the others say which documents wanted it
 WORTH_SAYING = 0.1  # of all images: below it, dead links of any crawl; above it, more often our own network
-SCHEMA = pa.schema(
-    [
-        ("url", pa.string()),  # or what `short_url` makes of it
-        ("status", pa.string()),  # "ok", or why there is no image
-        ("offset", pa.int64()),  # of its bytes in the tar
-        ("size_bytes", pa.int64()),
-        ("sha256", pa.string()),
-        ("format", pa.string()),
-        ("width", pa.int32()),  # pixels, as shown (EXIF orientation applied)
-        ("height", pa.int32()),
-        ("short_side", pa.int32()),
-        ("long_side", pa.int32()),
-        ("aspect", pa.float64()),  # long / short
-        ("phash", pa.uint64()),
-        ("from_web", pa.bool_()),  # whether a server answered; else what the dump of that day held, or did not
-    ]
-)
 
 
 def fetch(run: Run) -> None:
@@ -111,9 +94,10 @@ def _steps_before_pixels(steps: Sequence[Step]) -> Sequence[Step]:
 
 
 def fetch_print(run: Run, item: WorkItem) -> str:
-    """Return the fingerprint of fetched images: the limits they passed, then the documents whose dump may hold them."""
+    """Return the fingerprint of fetched images: their limits and how they are stored, then the documents."""
     settings = run.recipe.fetch
-    limits = settings.model_dump(mode="json", include={"max_bytes", "max_pixels", "max_redirects", "timeout_s"})
+    named = {"max_bytes", "max_pixels", "max_redirects", "timeout_s", "robots", "check", "resize"}
+    limits = settings.model_dump(mode="json", include=named)
     allowed = sorted(settings.allow_private_hosts)
     return fingerprint("fetch", VERSION, limits, allowed) + run.prints[item.key]
 
@@ -136,7 +120,7 @@ def fetch_item(
     source: Source, item: WorkItem, layout: Layout, settings: FetchSettings, connect_to: ConnectTo,
     urls: Sequence[str], print_: str, again: Collection[str] = (),
 ) -> dict[str, int]:  # fmt: skip
-    """Get the images of one work item; return how many URLs ended in each status.
+    """Get the images of one work item; return how many URLs ended in each status. Network and decoding overlap.
 
     urls: distinct, in order, in the form of `short_url`; again: statuses of an earlier run that are no answers.
     """
@@ -148,10 +132,11 @@ def fetch_item(
     with open_whole(layout.image_tar(item.key)) as tar:
         if earlier:
             _copy_tar(layout.image_tar(item.key), tar)
-        obtained = _obtain(source, item, _whole_urls(layout, item, missing), settings, connect_to)
-        for url, status, data, from_web in obtained:
-            row = _keep(tar, next(numbers), url, status, data, settings.max_pixels)
-            rows.append(row | {"from_web": from_web})
+        answers = _obtain(source, item, _whole_urls(layout, item, missing), settings, connect_to)
+        with contextlib.closing(answers):
+            for row, data in image_rows(answers, settings):
+                number = next(numbers)
+                rows.append(row if data is None else row | {"offset": _append(tar, number, row["stored_format"], data)})
     counts = dict(sorted(Counter(row["status"] for row in rows).items()))
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
     write_table(layout.images(item.key), table, fingerprint=print_, counts=counts)
@@ -168,7 +153,7 @@ def _earlier_rows(source: Source, item: WorkItem, layout: Layout, print_: str) -
     if before == print_:
         return list(read_table(path).to_pylist())
     if before is not None and before[:_LIMITS_DIGITS] == print_[:_LIMITS_DIGITS]:
-        rows = [row for row in read_table(path).to_pylist() if row["from_web"]]
+        rows = [row for row in read_table(path).to_pylist() if row["host"] is not None]
         held = {url for url, _ in source.images(item, [row["url"] for row in rows])} if rows else set()
         if rows := [row for row in rows if row["url"] not in held]:
             return rows
@@ -195,49 +180,28 @@ def _whole_urls(layout: Layout, item: WorkItem, urls: Sequence[str]) -> dict[str
 
 def _obtain(
     source: Source, item: WorkItem, urls: dict[str, str], settings: FetchSettings, connect_to: ConnectTo
-) -> Iterator[tuple[str, str, bytes | None, bool]]:
-    """Yield (short URL, status, data, from the web) for every URL once: what the dump holds, then the web's answers.
+) -> Generator[Fetched, None, None]:
+    """Yield an answer for every URL once: first what the dump holds, then the web's in order.
 
-    urls: whole URL -> short URL.
+    urls: whole URL -> short URL, under which it is answered.
     """
     left = dict(urls)
     for url, data in source.images(item, list(urls)):
         if url in left:
             short = left.pop(url)
-            is_small = len(data) <= settings.max_bytes
-            yield short, "ok" if is_small else "too_many_bytes", data if is_small else None, False
+            yield Fetched(short, "ok", data) if len(data) <= settings.max_bytes else Fetched(short, "too_many_bytes")
     for url in [url for url in left if url[:5].lower() == "data:" or not _SCHEME.match(url)]:
-        yield left.pop(url), "bad_data_uri" if url[:5].lower() == "data:" else MISSING, None, False
+        yield Fetched(left.pop(url), "bad_data_uri" if url[:5].lower() == "data:" else MISSING)
     with contextlib.closing(fetch_all(left, settings, connect_to)) as answers:
         for answer in answers:
-            yield left[answer.url], answer.status, answer.data, True
+            yield answer if left[answer.url] == answer.url else replace(answer, url=left[answer.url])
 
 
-def _keep(tar: IO[bytes], number: int, url: str, status: str, data: bytes | None, max_pixels: int) -> dict[str, Any]:
-    """Inspect one image, append it to the tar when it is one, and return its row."""
-    row: dict[str, Any] = {"url": url, "status": status}
-    if data is None:
-        return row
-    try:
-        facts = inspect_image(data, max_pixels=max_pixels)
-    except BadImage as bad:
-        return {"url": url, "status": bad.reason}
-    member = tar_member(f"{number:06d}.{facts.format}", data)
+def _append(tar: IO[bytes], number: int, format_: str, data: bytes) -> int:
+    """Append an image to the tar; return the offset of its bytes."""
     offset = tar.tell() + tarfile.BLOCKSIZE
-    tar.write(member)
-    short, long = sorted((facts.width, facts.height))
-    return row | {
-        "offset": offset,
-        "size_bytes": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "format": facts.format,
-        "width": facts.width,
-        "height": facts.height,
-        "short_side": short,
-        "long_side": long,
-        "aspect": long / short,
-        "phash": facts.phash,
-    }
+    tar.write(tar_member(f"{number:06d}.{format_}", data))
+    return offset
 
 
 def read_image(file: IO[bytes], offset: int, size: int) -> bytes:

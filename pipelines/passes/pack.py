@@ -146,10 +146,13 @@ def _plan(
     extra = [name for name in facts.images.column_names if name not in ("id", "node", "url", *FETCHED_COLUMNS)]
     of_document: dict[int, list[KeptImage]] = {}
     for row, data in zip(images, facts.images.take(pa.array(images)).to_pylist(), strict=True):
-        fields = {name: data[name] for name in KeptImage.__slots__ if name not in ("scores", "place")}
-        scores = _measured({name: data[name] for name in extra})
+        scores = _measured({name: data[name] for name in extra} | _as_it_came(data))
         place = scores.get("assigned_sentence") if is_placed else None
-        image = KeptImage(**fields, scores=scores, place=None if place is None else int(place))
+        image = KeptImage(
+            node=data["node"], offset=data["offset"], size_bytes=data["stored_bytes"], sha256=data["stored_sha256"],
+            format=data["stored_format"], width=data["stored_width"], height=data["stored_height"],
+            scores=scores, place=None if place is None else int(place),
+        )  # fmt: skip
         of_document.setdefault(int(facts.image_document[row]), []).append(image)
     plan = []
     for row, data in zip(documents, facts.documents.take(pa.array(documents)).to_pylist(), strict=True):
@@ -157,6 +160,13 @@ def _plan(
         item, place = facts.items[facts.document_item[row]], int(facts.document_row[row])
         plan.append(KeptDocument(item, place, key, tuple(of_document.get(int(row), ())), _measured(data)))
     return plan
+
+
+def _as_it_came(data: Mapping[str, Any]) -> dict[str, Measure]:
+    """Return what the file of a resized image was before; nothing where it is stored as it came."""
+    if data["sha256"] == data["stored_sha256"]:
+        return {}
+    return {f"original_{name}": data[name] for name in ("sha256", "format", "width", "height", "size_bytes")}
 
 
 def _measured(measures: Mapping[str, Measure]) -> dict[str, Measure]:

@@ -9,11 +9,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from infimm_data.comparing import ComparesEmbeddings, GroupsImages
-from infimm_data.document import Document, Measure
+from infimm_data.document import Document
 from infimm_data.files import file_system
 from infimm_data.rules import AssignsImages, Mask, Scorer, ScoresPairs, measured_with
 from infimm_data.tables import fingerprint, measures_table, read_documents, read_metadata, read_table, write_table
+from infimm_data.vectors import ScoresEmbeddings
 from pipelines.facts import Facts
 from pipelines.layout import Layout
 from pipelines.passes.assign import assign
@@ -21,6 +24,7 @@ from pipelines.passes.decide import decide
 from pipelines.passes.embeddings import semantic_columns
 from pipelines.passes.fetch import fetch_print, read_image
 from pipelines.passes.group import gather, group_images, write_image_groups
+from pipelines.passes.heads import ask_heads
 from pipelines.recipe import Step
 from pipelines.run import Run
 from pipelines.workers import Model
@@ -53,6 +57,10 @@ def score(run: Run) -> Facts:
             if has_failed:
                 return score(run) if run.items else facts  # items left the run: group and gather without them
             facts = gather(run).with_images(grouped)
+        if isinstance(step.filter, ScoresEmbeddings):
+            if ask_heads(run, step, step.filter):
+                return score(run) if run.items else facts
+            facts = gather(run).with_images(grouped)
     return facts
 
 
@@ -67,19 +75,19 @@ def _score_pairs(run: Run, facts: Facts, step: Step, scores: ScoresPairs, live: 
     todo = []
     for item in run.items:
         rows = facts.images_of(item.key, live)
-        table = facts.images.select(["id", "node", "offset", "size_bytes"]).take(rows).to_pydict()
+        table = facts.images.select(["id", "node", "offset", "stored_bytes"]).take(rows).to_pydict()
         at = facts.document_row[facts.image_document[rows]].tolist()
-        pairs = list(zip(at, table["node"], table["offset"], table["size_bytes"], strict=True))
+        pairs = list(zip(at, table["node"], table["offset"], table["stored_bytes"], strict=True))
         print_ = fingerprint("score", step.name, measured_with(step.filter), fetch_print(run, item))
         if not is_scored(
             run.layout.pair_scores(step.name, item.key), zip(table["id"], table["node"], strict=True), print_
         ):
             todo.append((item, (step.name, scores, item.key, run.layout, pairs, print_)))
-    model = _model(scores, run.cluster.num_gpus) if todo else None
+    model = worker_model(scores, run.cluster.num_gpus) if todo else None
     return bool(run.go(f"score {step.name}", score_item, todo, model).failures)
 
 
-def _model(scores: ScoresPairs, num_gpus: int) -> Model:
+def worker_model(scores: ScoresPairs, num_gpus: int) -> Model:
     """Return what each worker loads: one whole GPU each where there are any."""
     return Model(load_scorer, (scores, "cuda" if num_gpus else "cpu"), num_gpus=1.0 if num_gpus else 0.0)
 
@@ -88,8 +96,7 @@ def is_scored(path: str, keys: Iterable[tuple[str, int]], print_: str) -> bool:
     """Return whether all these (document id, node) pairs were already scored in the same way."""
     if read_metadata(path)[0] != print_:
         return False
-    table = read_table(path, columns=["id", "node"])
-    return set(keys) <= set(zip(table.column("id").to_pylist(), table.column("node").to_pylist(), strict=True))
+    return set(keys) <= set(_keys(read_table(path, columns=["id", "node"])))
 
 
 def load_scorer(scores: ScoresPairs, device: str) -> Scorer:
@@ -102,25 +109,31 @@ def score_item(
 ) -> int:
     """Score the pairs of one work item that no earlier run scored; return how many these were."""
     path = layout.pair_scores(name, item)
-    ids, nodes, rows = _earlier(path, print_)
-    known = set(zip(ids, nodes, strict=True))
-    added = 0
+    earlier = _earlier(path, print_)
+    known = set(_keys(earlier)) if earlier is not None else set()
+    ids: list[str] = []
+    nodes: list[int] = []
+    rows: list[dict[str, Any]] = []
     for chunk in _chunks(_pairs_with_texts(scores, item, layout, pairs, known)):
         keys, images, texts = zip(*chunk, strict=True)
         for (document, node), measures in zip(keys, scorer.score(images, texts), strict=True):
             ids.append(document)
             nodes.append(node)
             rows.append(dict(measures))
-            added += 1
-    write_table(path, measures_table({"id": ids, "node": nodes}, rows), fingerprint=print_)
-    return added
+    table = measures_table({"id": ids, "node": nodes}, rows)
+    if earlier is not None:
+        table = pa.concat_tables([earlier, table], promote_options="permissive")
+    write_table(path, table, fingerprint=print_)
+    return len(ids)
 
 
-def _earlier(path: str, print_: str) -> tuple[list[str], list[int], list[dict[str, Measure]]]:
-    if read_metadata(path)[0] != print_:
-        return [], [], []
-    rows = read_table(path).to_pylist()
-    return [row.pop("id") for row in rows], [row.pop("node") for row in rows], rows
+def _earlier(path: str, print_: str) -> pa.Table | None:
+    """Return what an earlier run scored in the same way, None where that is nothing."""
+    return read_table(path).replace_schema_metadata(None) if read_metadata(path)[0] == print_ else None
+
+
+def _keys(table: pa.Table) -> Iterator[tuple[str, int]]:
+    return zip(table.column("id").to_pylist(), table.column("node").to_pylist(), strict=True)
 
 
 Keyed = tuple[tuple[str, int], bytes, tuple[str, ...]]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from filters.clip_assignment import MAX_SENTENCES, ClipAssignment, SentenceScorer
-from filters.models.clip import TEXT_CHARACTERS
+from filters.models.clip import TEXT_CHARACTERS, Look
 from infimm_data.document import Document, ImageNode, TextNode
 from infimm_data.errors import ConfigError
 
@@ -23,11 +23,10 @@ def stored(*row):
 class FakeClip:
     """The cosine of an image with a text is what the image's bytes say of the text's position."""
 
-    def cosines(self, images, texts):
-        return [
-            np.frombuffer(data, dtype="<f4")[: len(own)] if data else None
-            for data, own in zip(images, texts, strict=True)
-        ]
+    def look(self, images, texts, *, at_all):
+        assert not at_all
+        cosines = [np.frombuffer(data, dtype="<f4")[: len(own)] for data, own in zip(images, texts, strict=True)]
+        return [Look(np.ones(2), found, None) if len(found) else None for found in cosines]
 
 
 def test_an_image_is_compared_with_every_sentence_in_order_twice_the_same_sentence_too():

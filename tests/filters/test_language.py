@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from filters.language import READ_CHARACTERS, SHIPPED, Language, claimed_languages, load_identifier
+from filters.language import READ_CHARACTERS, SHIPPED, Language, claimed_languages
+from filters.models.fasttext_model import load_fasttext
 from filters.weights.train_language import CLAIM, evaluate, read_sentences, split
 from infimm_data.document import Document, Measure, TextNode
 from infimm_data.errors import ConfigError
@@ -161,11 +162,11 @@ def test_the_figures_of_the_card_are_those_of_the_held_out_sentences() -> None:
     if not SENTENCES.exists():
         pytest.skip("shared data langid_lingua75 is not here")
     _, held_out = split(read_sentences(SENTENCES))
-    report = evaluate(load_identifier(str(SHIPPED)), held_out)
+    report = evaluate(load_fasttext(str(SHIPPED)), held_out)
     for slug, figures in CARD["languages"].items():
         assert {key: figures[key] for key in ("held_out", "accuracy", "precision")} == report[slug]
     claimed = [row for row in held_out if row[0] in CARD["languages"]]
-    overall = evaluate(load_identifier(str(SHIPPED)), claimed)["all"]
+    overall = evaluate(load_fasttext(str(SHIPPED)), claimed)["all"]
     assert overall == {"held_out": len(claimed), "accuracy": CARD["accuracy_of_claimed"]}
     assert overall["accuracy"] >= 0.95
 
@@ -178,7 +179,7 @@ def test_pages_of_three_unseen_sentences_are_recognised_with_confidence() -> Non
     for slug in claimed_languages():
         own = [sentence for other, sentence in held_out if other == slug]
         pages += [(slug, " ".join(own[at : at + 3])) for at in range(0, len(own) - 2, 3)]
-    labels, confidences = load_identifier(str(SHIPPED)).predict([page for _, page in pages])
+    labels, confidences = load_fasttext(str(SHIPPED)).predict([page for _, page in pages])
     right = [label[0] == f"__label__{slug}" for label, (slug, _) in zip(labels, pages, strict=True)]
     sure = [confidence[0] >= 0.5 for confidence in confidences]
     assert len(pages) > 2000

@@ -32,6 +32,7 @@ from infimm_data.rules import (
     OneOf,
     ScoresPairs,
 )
+from infimm_data.vectors import ScoresEmbeddings
 
 EVERY = pytest.mark.parametrize("name", FILTERS)
 LIST = str(Path(__file__).parent / "block_list.txt")
@@ -86,7 +87,8 @@ NAMED_BOUNDS = {
         "at_most": {"similarity": 1.0},
         "one_of": {"NSFW": ("UNLIKELY",)},
         "best": {"similarity": 0.5},
-    }
+    },
+    "image_heads": {"heads": {"nsfw": "file"}, "keep_at_most": {"nsfw": 0.1}, "keep_at_least": {"nsfw": 0.0}},
 }
 FROM_DUMP = {f"{DUMP_PREFIX}{name}" for name in ("similarity", "NSFW")}
 
@@ -118,6 +120,8 @@ def measured_keys(filter_: Any) -> set[str]:
         keys |= set(filter_.compare(live_images(1)))
     if isinstance(filter_, AssignsImages):
         keys |= {"sentence_score", "assigned_sentence", "assigned_score", "assigned_beside"}
+    elif isinstance(filter_, ScoresEmbeddings):
+        keys |= {f"head_{name}" for name in filter_.heads}
     elif isinstance(filter_, ScoresPairs):
         keys |= {"clip_score", "clip_best_text"}
     return keys

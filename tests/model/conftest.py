@@ -110,3 +110,21 @@ def clip_folder(tmp_path_factory) -> Path:
     torch.manual_seed(5)
     save_file(open_clip.CLIP(**sizes).state_dict(), folder / "open_clip_model.safetensors")
     return folder
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory) -> str:
+    """Shards of 240 grey pictures with the word for each."""
+    from tests.model.shades import write_shades
+
+    return write_shades(str(tmp_path_factory.mktemp("data")), 240)
+
+
+@pytest.fixture
+def recipe(clip_folder):
+    """Make a training recipe with some keys changed."""
+    from infimm_data.config import parse_settings
+    from model.config import TrainConfig
+    from tests.model.shades import settings
+
+    return lambda **changed: parse_settings(settings(clip_folder, **changed), TrainConfig, where="test")

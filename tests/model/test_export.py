@@ -8,7 +8,8 @@ import torch
 
 from infimm_data.config import parse_settings
 from infimm_data.errors import ConfigError
-from model.checkpoint import load_model, save_checkpoint
+from model.checkpoint import load_model
+from model.checkpoint_writer import save_checkpoint
 from model.config import TrainConfig
 from model.export import export, is_published, load_speaker
 from model.infimm import InfiMM, build_model
@@ -36,7 +37,7 @@ def run(clip_folder, tmp_path_factory) -> str:
     config, folder = parse_settings(recipe, TrainConfig, where="test"), str(tmp_path_factory.mktemp("run"))
     tokenizer = load_tokenizer(TOKENIZER)
     model = build_model(config.model, tokenizer, seed=3)
-    save_checkpoint(folder, step=7, model=model, tokenizer=tokenizer, config=config, training={}, keep=1)
+    save_checkpoint(folder, step=7, model=model, tokenizer=tokenizer, config=config)
     return folder
 
 

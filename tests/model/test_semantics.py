@@ -23,7 +23,8 @@ def batch(*ids: list[list[int]], length: int = 24) -> Batch:
     is_image = (fields["input_ids"] == IMAGE) & (fields["document_ids"] >= 0)
     index = latest_images(is_image, fields["document_ids"], is_image.sum(1))
     fields["image_index"] = index
-    return Batch(**fields, labels=fields["input_ids"], images=pictures(int(is_image.sum())))
+    sources = torch.zeros_like(fields["input_ids"])
+    return Batch(**fields, labels=fields["input_ids"], images=pictures(int(is_image.sum())), sources=sources)
 
 
 def seen(name: str, *ids: list[list[int]], seed: int = 0) -> list[list[int]]:

@@ -1,72 +1,21 @@
 """Training: exact to resume, right at the edges of accumulation, and it freezes what it says."""
 
+import dataclasses
 import json
 import math
 import random
-from pathlib import Path
 
 import pytest
 import torch
 
 from infimm_data.config import parse_settings
-from infimm_data.document import ImageNode, Origin, TextNode, new_document
 from infimm_data.errors import ConfigError, InfiMMError
-from infimm_data.shards import Sample, write_manifest, write_shard
 from infimm_data.stream.order import is_held_out
 from model.checkpoint import checkpoints, load_model
 from model.config import TrainConfig
 from model.train import train
 from model.train_log import read_metrics
-from tests.infimm_data.stream.conftest import png
-from tests.model.conftest import TOKENIZER
-
-WORDS = ("dark", "grey", "light")
-
-
-def document(number: int, rng: random.Random) -> Sample:
-    """A picture of one grey and the word for it, after a sentence that tells nothing."""
-    shade = rng.randrange(3)
-    nodes = (
-        TextNode(text=f"Page {number} has a picture."),
-        ImageNode(url=f"http://example.org/{number}.png", file="0.png"),
-        TextNode(text=f"It is {WORDS[shade]}."),
-    )
-    grey = 20 + 100 * shade + rng.randrange(20)
-    return Sample(new_document(nodes, Origin(dump="shades", offset=number)), {"0.png": png(grey, (16, 16))})
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> str:
-    folder = str(tmp_path_factory.mktemp("data"))
-    rng = random.Random(4)
-    write_manifest(folder, [write_shard(folder, 0, [document(i, rng) for i in range(240)])])
-    return folder
-
-
-@pytest.fixture
-def recipe(clip_folder):
-    def settings(**changed) -> TrainConfig:
-        sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-        whole = {
-            "model": {
-                "tokenizer": TOKENIZER,
-                "vision": {"name": f"local-dir:{clip_folder}"},
-                "perceiver": {"layers": 1, "latents": 2, "heads": 2, "head_width": 8, "ff_multiple": 2},
-                "cross_attention": {"heads": 2, "head_width": 8, "ff_multiple": 2, "gate_start": 0.5},
-                "language": {"config": {"model_type": "llama", "pad_token_id": None, **sizes}},
-            },
-            "stream": {"row_tokens": 64, "holdout_fraction": 0.2, "window_documents": 16},
-            "optimizer": {"learning_rate": 1e-2, "warmup_steps": 2},
-            "train": ["perceiver", "cross_attention", "language"],
-            "steps": 6, "rows_per_step": 4, "log_every": 1, "checkpoint_every": 2, "keep_checkpoints": 9,
-        }  # fmt: skip
-        return parse_settings(whole | changed, TrainConfig, where="test")
-
-    return settings
-
-
-def losses(out) -> list[float]:
-    return [line["loss"] for line in read_metrics(Path(out) / "metrics.jsonl") if "loss" in line]
+from tests.model.shades import document, losses
 
 
 def test_a_resumed_run_equals_the_uninterrupted_one_loss_by_loss(data, recipe, tmp_path):
@@ -144,14 +93,14 @@ def test_it_learns_what_only_the_picture_tells(data, recipe, tmp_path):
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run_in_one_line(data, recipe, tmp_path, monkeypatch):
-    import model.train
+    import model.train_step
 
-    def broken(run, batch):
-        out = forward(run, batch)
-        return type(out)(out.logits, out.loss_sum * math.nan, out.num_targets)
+    def broken(run, batch, **given):
+        out = forward(run, batch, **given)
+        return dataclasses.replace(out, loss_sum=out.loss_sum * math.nan, weighted=out.weighted * math.nan)
 
-    forward = model.train._forward
-    monkeypatch.setattr(model.train, "_forward", broken)
+    forward = model.train_step.forward
+    monkeypatch.setattr(model.train_step, "forward", broken)
     with pytest.raises(InfiMMError, match=r"step 1: loss nan") as error:
         train(recipe(), data=data, out=str(tmp_path))
     assert "\n" not in str(error.value)
@@ -162,7 +111,8 @@ def test_the_log_says_what_a_step_did(data, recipe, tmp_path):
     train(recipe(), data=data, out=str(tmp_path))
     first, *_, held = read_metrics(tmp_path / "metrics.jsonl")
     keys = {"step", "loss", "tokens_per_s", "data_wait", "fill", "images", "learning_rate", "grad_norm"}
-    assert set(first) == keys
+    assert set(first) == keys | {"hardware_tflops", "useful_tflops"}
+    assert 0 < first["useful_tflops"] < first["hardware_tflops"]
     assert 0 < first["fill"] <= 1
     assert first["learning_rate"] == pytest.approx(1e-2 / 3)
     assert held == {"step": 6, "heldout_loss": held["heldout_loss"]}
@@ -276,6 +226,9 @@ def test_a_folder_without_checkpoint_is_one_clear_line(tmp_path):
 def test_a_checkpoint_of_a_newer_version_is_refused(data, recipe, tmp_path):
     train(recipe(steps=2), data=data, out=str(tmp_path))
     about = checkpoints(str(tmp_path))[0] / "config.json"
-    about.write_text(json.dumps(json.loads(about.read_text()) | {"format": 2}))
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"format": 3}))
     with pytest.raises(ConfigError, match="update infimm"):
+        load_model(str(tmp_path))
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"format": 1}))
+    with pytest.raises(ConfigError, match="format 1 of an older version; train anew"):
         load_model(str(tmp_path))

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from model.train_log import StepFacts, TrainLog, read_metrics
+from model.train_log import Devices, StepFacts, TrainLog, read_metrics
 
 
 class Clock:
@@ -28,7 +28,7 @@ def test_a_line_averages_the_steps_since_the_one_before(tmp_path):
     clock.now = 4.0
     assert log.write(2) == {
         "step": 2, "loss": 1.5, "tokens_per_s": 8.0, "data_wait": 0.25, "fill": 1.0, "images": 1.5,
-        "learning_rate": 0.2, "grad_norm": 2.0,
+        "learning_rate": 0.2, "grad_norm": 2.0, "hardware_tflops": 0.0, "useful_tflops": 0.0,
     }  # fmt: skip
     log.add(facts())
     clock.now = 6.0
@@ -64,3 +64,27 @@ def test_lines_after_the_checkpoint_are_dropped_and_a_cut_off_line_too(tmp_path)
 
 def test_without_a_log_there_is_no_last_loss(tmp_path):
     assert math.isnan(TrainLog(tmp_path / "new" / "metrics.jsonl", from_step=0).last_loss)
+
+
+def test_mfu_is_of_all_slots_while_it_computes_and_of_what_teaches_all_the_time(tmp_path):
+    clock = Clock()
+    log = TrainLog(tmp_path / "m.jsonl", from_step=0, devices=Devices(count=2, peak_tflops=100.0), clock=clock)
+    log.add(facts(wait_s=1.0, hardware_flops=240e12, useful_flops=120e12))
+    clock.now = 4.0
+    line = log.write(1)
+    assert (line["hardware_tflops"], line["useful_tflops"]) == pytest.approx((40.0, 15.0))
+    assert (line["hardware_mfu"], line["useful_mfu"]) == pytest.approx((0.4, 0.15))
+
+
+def test_the_loss_of_each_source_is_a_mean_over_its_own_targets(tmp_path):
+    log = TrainLog(tmp_path / "m.jsonl", from_step=0)
+    log.add(facts(by_source={"pairs": (10.0, 5), "pages": (30.0, 10), "rare": (0.0, 0)}))
+    log.add(facts(by_source={"pairs": (20.0, 5), "pages": (0.0, 0), "rare": (0.0, 0)}))
+    assert log.write(2)["loss_by_source"] == {"pages": 3.0, "pairs": 3.0}
+
+
+def test_a_run_with_a_feature_cache_says_how_often_it_hit(tmp_path):
+    log = TrainLog(tmp_path / "m.jsonl", from_step=0)
+    log.add(facts(num_images=3, cache_hits=0))
+    log.add(facts(num_images=5, cache_hits=4))
+    assert log.write(2)["cache_hits"] == 0.5

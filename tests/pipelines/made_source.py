@@ -189,7 +189,7 @@ def make_page(number: int, page: int):
 
 
 def make_recipe(path: str, steps=STEPS, documents_per_shard=4) -> Recipe:
-    fetch = FetchSettings(timeout_s=5, allow_private_hosts=(WEB,))
+    fetch = FetchSettings(timeout_s=5, allow_private_hosts=(WEB,), backoff_s=0.01)
     return Recipe(
         "made.yaml",
         "made",

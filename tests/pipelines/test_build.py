@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
@@ -24,6 +25,7 @@ from infimm_data.rules import AtLeast
 from infimm_data.shards import read_index, read_manifest, read_sample
 from infimm_data.tables import read_table
 from pipelines.build import build, warn_of_greedy_steps
+from pipelines.fetch_settings import ResizeSettings
 from pipelines.layout import Layout
 from pipelines.passes.decide import decide
 from pipelines.recipe import DedupSettings
@@ -302,6 +304,21 @@ def test_a_work_item_whose_images_fail_is_named_and_the_others_go_on_to_shards(g
         f"{key_of('0.json')}.parquet",
         f"{key_of('2.json')}.parquet",
     ]
+
+
+def test_a_build_may_store_its_images_in_training_size(cluster, web, dump, first, tmp_path):
+    fetch = make_recipe(dump).fetch.model_copy(update={"resize": ResizeSettings(size=16, mode="center_crop")})
+    for out in ("a", "b"):
+        run = Run(replace(make_recipe(dump), fetch=fetch), Layout(str(tmp_path / out)), cluster, {WEB: web.address})
+        build(run)
+    assert digests(tmp_path / "a") == digests(tmp_path / "b") != digests(first)
+    assert [sample.document.id for sample in samples(tmp_path / "a")] == [s.document.id for s in samples(first)]
+    for sample in samples(tmp_path / "a"):
+        for node in sample.document.images:
+            data = sample.files[node.file]
+            assert (node.width, node.height, data[:2]) == (16, 16, b"\xff\xd8")
+            assert hashlib.sha256(data).hexdigest() == node.sha256 != node.scores["original_sha256"]
+            assert (node.scores["original_format"], node.scores["original_width"] >= 24) == ("png", True)
 
 
 def test_a_dump_of_which_nothing_can_be_read_stops_with_one_line_and_a_report(go, tmp_path):

@@ -18,7 +18,9 @@ from tests.web_server import BOMB_BYTES, PNG, STOP_S, HostileWeb
 
 HOST = "pictures.example"
 DEADLINE_S = 0.5
-SETTINGS = FetchSettings(timeout_s=DEADLINE_S, max_bytes=1_000_000, max_redirects=3, allow_private_hosts=(HOST,))
+SETTINGS = FetchSettings(
+    timeout_s=DEADLINE_S, max_bytes=1_000_000, max_redirects=3, allow_private_hosts=(HOST,), attempts=1
+)
 
 
 chosen = {"engine": "infimm"}
@@ -187,7 +189,7 @@ def test_every_engine_says_who_asks(web):
 
 def test_an_answer_is_shown_without_its_bytes():
     """asyncio shows the result of a task several times per call; with the bytes it took most of the time."""
-    assert repr(fetcher.Fetched("u", "ok", b"x" * 1_000)) == "Fetched(url='u', status='ok')"
+    assert "xxx" not in repr(fetcher.Fetched("u", "ok", b"x" * 1_000))
 
 
 def test_cookies_are_not_kept(web):

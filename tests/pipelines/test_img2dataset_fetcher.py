@@ -18,7 +18,7 @@ from pipelines.recipe import load_recipe
 from tests.web_server import PNG, HostileWeb
 
 HOST = "pictures.example"
-SETTINGS = FetchSettings(engine="img2dataset", timeout_s=2, allow_private_hosts=(HOST,))
+SETTINGS = FetchSettings(engine="img2dataset", timeout_s=2, allow_private_hosts=(HOST,), attempts=1, robots=False)
 
 
 def pretend(monkeypatch, download):

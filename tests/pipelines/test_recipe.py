@@ -52,6 +52,28 @@ def test_the_resolved_recipe_is_a_recipe_again(tmp_path):
     assert again == recipe
 
 
+@pytest.mark.parametrize(
+    ("fetch", "said"),
+    [
+        ("{resize: {size: 0}}", "fetch.resize.size"),
+        ("{resize: {mode: stretch}}", "fetch.resize.mode"),
+        ("{resize: {sise: 256}}", "sise"),
+        ("{attempts: 0}", "fetch.attempts"),
+        ("{check: none}", "fetch.check"),
+    ],
+)
+def test_a_wrong_setting_of_the_fetch_is_named(tmp_path, fetch, said):
+    assert said in problem(tmp_path, GOOD.replace("{timeout_s: 3}", fetch))
+
+
+def test_pictures_cannot_be_compared_where_only_their_headers_are_read(tmp_path):
+    compares = GOOD.replace("  - {filter: language, keep: [en]}", "  - {filter: image_duplicate}")
+    said = problem(tmp_path, compares.replace("{timeout_s: 3}", "{check: header}"))
+    assert said.startswith(", step 3: 'image_duplicate' compares pictures")
+    assert "check: pixels" in said
+    load_recipe(write(tmp_path, compares.replace("{timeout_s: 3}", "{check: header, resize: {size: 64}}")))
+
+
 def test_a_recipe_without_steps_keeps_everything(tmp_path):
     assert load_recipe(write(tmp_path, "source: {kind: web_archive, path: x}")).steps == ()
 

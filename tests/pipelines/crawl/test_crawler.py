@@ -226,6 +226,8 @@ def test_a_name_that_leads_to_a_private_address_is_refused_after_dns(web, tmp_pa
     [
         (200, {"X-Robots-Tag": "noai", "Content-Type": "text/html"}, page().encode()),
         (200, {"X-Robots-Tag": "infimm: noml", "Content-Type": "text/html"}, page().encode()),
+        (200, {"tdm-reservation": "1", "Content-Type": "text/html"}, page().encode()),
+        page().replace("<head>", "<head><meta name='tdm-reservation' content='1'>"),
         page().replace("<head>", "<head><meta content='noai, follow' name=ROBOTS>"),
         page().replace("<head>", '<head><META NAME="infimm" CONTENT="noindex"/>'),
         (200, {"Content-Type": "text/html", "Content-Encoding": "gzip"},

@@ -68,7 +68,7 @@ def compared(out, vectors, sizes, *, live=None, broken=(), cluster=None, memory=
     items = list(range(len(sizes)))
     filter_ = SemanticDuplicate(**settings)
     run = make_run(out, {STEP: filter_}, items, cluster=cluster, memory=memory)
-    write_embeddings(run, filter_.of, vectors, sizes, broken)
+    write_embeddings(run, filter_.embeddings_of, vectors, sizes, broken)
     owners = np.repeat(items, sizes)
     facts = replace(make_facts({"id": [f"d{item}" for item in items]}, {}, owners, items), items=tuple(run.keys))
     mask = np.ones(len(vectors), dtype=bool) if live is None else live
@@ -134,17 +134,17 @@ def test_no_image_at_all_is_no_trouble(tmp_path):
 
 
 def test_a_step_that_stores_no_embedding_is_named(tmp_path):
-    run = make_run(tmp_path, {STEP: SemanticDuplicate(of="clip_score")})
+    run = make_run(tmp_path, {STEP: SemanticDuplicate(embeddings_of="clip_score")})
     table = pa.table({"id": ["d0"], "node": pa.array([0], pa.int64()), "clip_score": [0.3]})
     write_table(run.layout.pair_scores("clip_score", run.keys[0]), table, fingerprint="")
     facts = replace(make_facts({"id": ["d0"]}, {}, [0]), items=tuple(run.keys))
-    with pytest.raises(InfiMMError, match=r"clip_score/.*parquet: holds no embeddings; name a step under `of`"):
+    with pytest.raises(InfiMMError, match=r"clip_score/.*parquet: holds no embeddings; name a step"):
         semantic_columns(run, facts, run.recipe.steps[0], np.ones(1, dtype=bool))
 
 
 def test_the_score_pass_compares_embeddings_where_the_step_stands(tmp_path):
     run = make_run(tmp_path, {STEP: SemanticDuplicate(clusters=1)})
-    write_embeddings(run, "clip_embedding", twins(), [40])
+    write_embeddings(run, "clip_score", twins(), [40])
     urls = [f"https://a.example/{n}.png" for n in range(40)]
     keys = {"id": ["d0"] * 40, "node": list(range(40)), "url": urls}
     write_table(run.layout.document_scores(run.keys[0]), measures_table({"id": ["d0"]}, [{}]), fingerprint="")

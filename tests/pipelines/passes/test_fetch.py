@@ -6,12 +6,13 @@ import base64
 import hashlib
 import tarfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from infimm_data.document import Document, ImageNode, short_url
 from infimm_data.tables import DOCUMENTS, document_row, open_table, read_metadata, read_table
-from pipelines.fetch_settings import FetchSettings
+from pipelines.fetch_settings import FetchSettings, ResizeSettings
 from pipelines.layout import Layout
 from pipelines.passes.fetch import fetch_item, holds_missing, read_image
 from pipelines.sources.contract import WorkItem
@@ -42,17 +43,22 @@ def layout(tmp_path):
     return found
 
 
-def fetch(layout, urls, held=None, print_="p", web=None):
+def fetch(layout, urls, held=None, print_="p", web=None, **settings):
     connect_to = {HOST: web.address} if web else {}
-    counts = fetch_item(Held(held or {}), ITEM, layout, SETTINGS, connect_to, urls, print_)
+    given = SETTINGS.model_copy(update=settings)
+    counts = fetch_item(Held(held or {}), ITEM, layout, given, connect_to, urls, print_)
     rows = read_table(layout.images(ITEM.key)).to_pylist()
     assert read_metadata(layout.images(ITEM.key)) == (print_, counts)
     return rows
 
 
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
 def data_of(layout, row):
     with open(layout.image_tar(ITEM.key), "rb") as tar:
-        return read_image(tar, row["offset"], row["size_bytes"])
+        return read_image(tar, row["offset"], row["stored_bytes"])
 
 
 def test_an_image_of_the_dump_is_kept_with_its_facts(layout):
@@ -118,6 +124,65 @@ def test_what_is_no_good_image_has_its_reason_and_no_bytes_in_the_tar(layout, da
     assert data_of(layout, good) == PNG
 
 
+def test_an_image_that_is_stored_as_it_came_has_one_digest_for_both(layout):
+    (row,) = fetch(layout, ["u"], {"u": PNG})
+    assert (row["stored_sha256"], row["stored_bytes"]) == (row["sha256"], len(PNG)) == (sha256(PNG), row["size_bytes"])
+    assert (row["stored_format"], row["stored_width"], row["stored_height"]) == ("png", 8, 8)
+    assert (row["host"], row["directive"], row["told_at"]) == (None, None, None)
+
+
+def test_a_resized_image_keeps_the_facts_and_the_digest_of_the_file_as_it_came(layout):
+    resize = ResizeSettings(size=4, mode="center_crop", format="webp")
+    (row,) = fetch(layout, ["u"], {"u": png(9)}, resize=resize)
+    stored = data_of(layout, row)
+    assert (row["sha256"], row["size_bytes"], row["format"], row["width"]) == (sha256(png(9)), len(png(9)), "png", 9)
+    assert (row["stored_sha256"], row["stored_bytes"]) == (sha256(stored), len(stored))
+    assert (row["stored_format"], row["stored_width"], row["stored_height"]) == ("webp", 4, 4)
+    assert stored.startswith(b"RIFF")
+    with tarfile.open(layout.image_tar(ITEM.key)) as tar:
+        assert tar.getnames() == ["000000.webp"]
+
+
+def test_a_resized_fetch_gives_the_same_bytes_twice(layout):
+    urls, held = [str(n) for n in range(20)], {str(n): png(5 + n % 5) for n in range(20)}
+    digests = []
+    for print_ in ("p", "q"):
+        fetch(layout, urls, held, print_, resize=ResizeSettings(size=4))
+        digests.append(sha256(Path(layout.image_tar(ITEM.key)).read_bytes()))
+    assert digests[0] == digests[1]
+
+
+def test_the_header_alone_is_believed_where_the_recipe_says_so(layout):
+    cut = PNG[:-30]
+    good, bad, bomb = fetch(layout, ["good", "bad", "bomb"], {"good": PNG, "bad": cut, "bomb": png(11)}, check="header")
+    assert [row["status"] for row in (good, bad, bomb)] == ["ok", "ok", "too_many_pixels"]
+    assert (good["width"], good["phash"], data_of(layout, bad)) == (8, None, cut)
+
+
+def test_a_failure_is_recorded_with_its_cause_and_host(layout):
+    with HostileWeb() as web:
+        pages = ["absent", "pixel_bomb", "html", "understates", "tag/noai", "hang_up"]
+        rows = fetch(layout, [f"http://{HOST}/{page}" for page in pages], web=web, attempts=1, max_bytes=100_000)
+    assert [row["status"] for row in rows[:3]] == ["http_404", "too_many_pixels", "not_an_image"]
+    assert rows[3]["status"] in ("image_truncated", "bad_response")
+    assert [row["status"] for row in rows[4:]] == ["opted_out", "connection_error"]
+    assert {row["host"] for row in rows} == {HOST}
+    assert [row["directive"] for row in rows] == [None] * 4 + ["X-Robots-Tag: noai", None]
+    assert [row["told_at"] is None for row in rows] == [True] * 4 + [False, True]
+
+
+def test_a_second_run_asks_again_only_for_the_statuses_it_is_given(layout):
+    urls = [f"http://{HOST}/{page}" for page in ("ok", "absent", "pressed/503/1/")]
+    with HostileWeb() as web:
+        first = fetch(layout, urls, web=web, attempts=1)
+        asked = len(web.paths)
+        fetch_item(Held({}), ITEM, layout, SETTINGS, {HOST: web.address}, urls, "p", {"http_503"})
+        assert web.paths[asked:] == ["/pressed/503/1/"]
+    rows = read_table(layout.images(ITEM.key)).to_pylist()
+    assert [row["status"] for row in first] == ["ok", "http_404", "http_503"]
+    assert {row["url"]: row["status"] for row in rows} == dict(zip(urls, ("ok", "http_404", "ok"), strict=True))
+
+
 def test_rows_stand_in_the_order_of_dump_then_web(layout):
     with HostileWeb() as web:
         urls = [f"http://{HOST}/absent", "b", f"http://{HOST}/ok", "a"]
@@ -166,7 +231,7 @@ def test_of_a_touched_item_the_answers_of_the_web_stay_and_the_images_of_the_dum
         asked = list(web.paths)
         rows = fetch(layout, [url, f"http://{HOST}/absent", "u"], {"u": png(9)}, after, web)
         assert web.paths == asked
-    assert [(row["url"], row["status"], row["from_web"]) for row in rows] == [
+    assert [(row["url"], row["status"], row["host"] is not None) for row in rows] == [
         (url, "ok", True), (f"http://{HOST}/absent", "http_404", True), ("u", "ok", False),
     ]  # fmt: skip
     assert [data_of(layout, row) for row in (rows[0], rows[2])] == [PNG, png(9)]
@@ -177,7 +242,7 @@ def test_an_image_that_a_touched_item_holds_by_now_is_taken_from_it(layout):
     with HostileWeb() as web:
         fetch(layout, [url], {}, before, web)
         (row,) = fetch(layout, [url], {url: png(9)}, after, web)
-    assert (data_of(layout, row), row["from_web"]) == (png(9), False)
+    assert (data_of(layout, row), row["host"] is not None) == (png(9), False)
 
 
 def test_other_limits_keep_nothing_of_what_was_fetched(layout):

@@ -59,16 +59,26 @@ def test_measures_travel_with_the_sample():
     assert sample_of([], measures={"words": 3.0}).document.measures == {"words": 3.0}
 
 
+AS_IT_CAME = {
+    "original_sha256": "y", "original_format": "webp", "original_width": 7, "original_height": 5,
+    "original_size_bytes": 9,
+}  # fmt: skip
+
 FACTS = make_facts(
     {"id": ["a", "b", "c", "d", "e"], "words": [1.0, math.nan, 3.0, 4.0, 5.0], "language": ["en", None, "de", "", "x"]},
     {
         "clip": [0.1, math.nan, math.inf, None],
         "offset": [0, 1, 2, 3],
-        "size_bytes": [1, 1, 1, 1],
-        "sha256": ["x"] * 4,
-        "format": ["png"] * 4,
-        "width": [1] * 4,
-        "height": [1] * 4,
+        "size_bytes": [1, 1, 1, 9],
+        "sha256": ["x", "x", "x", "y"],
+        "format": ["png", "png", "png", "webp"],
+        "width": [7] * 4,
+        "height": [5] * 4,
+        "stored_bytes": [1] * 4,
+        "stored_sha256": ["x"] * 4,
+        "stored_format": ["png"] * 4,
+        "stored_width": [3] * 4,
+        "stored_height": [2] * 4,
         "short_side": [1] * 4,
     },
     [0, 1, 1, 4],
@@ -89,7 +99,7 @@ def test_shards_are_cut_in_dump_order(size, expected):
 def test_what_was_not_measured_is_left_out():
     (plan,) = shard_plans(FACTS, decide(FACTS, []), 9)
     assert [document.measures for document in plan[:2]] == [{"words": 1.0, "language": "en"}, {}]
-    assert [one.scores for document in plan for one in document.images] == [{"clip": 0.1}, {}, {}, {}]
+    assert [one.scores for document in plan for one in document.images] == [{"clip": 0.1}, {}, {}, AS_IT_CAME]
 
 
 def test_dropped_documents_and_images_are_in_no_shard():
@@ -98,6 +108,15 @@ def test_dropped_documents_and_images_are_in_no_shard():
     decisions.images.line[:3] = 0
     (plan,) = shard_plans(FACTS, decisions, 9)
     assert [(document.id, [one.node for one in document.images]) for document in plan] == [("a", []), ("e", [3])]
+
+
+def test_a_resized_image_is_packed_as_it_is_stored_and_says_what_it_was():
+    (plan,) = shard_plans(FACTS, decide(FACTS, []), 9)
+    assert plan[4].images == (
+        KeptImage(
+            node=3, offset=3, size_bytes=1, sha256="x", format="png", width=3, height=2, scores=AS_IT_CAME, place=None
+        ),
+    )
 
 
 def test_nothing_kept_makes_no_shard():

@@ -1,0 +1,128 @@
+"""Training inside Ray: Ray Train places one worker per GPU and joins them; what they run is `model.train.train`."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from infimm_data.config import parse_settings
+from infimm_data.errors import ConfigError, InfiMMError
+from infimm_data.progress import Track
+from model.config import TrainConfig
+from model.train import TrainResult, train
+from model.train_log import read_metrics
+from pipelines.executor import Cluster
+
+MAX_FAILURES = (
+    3  # lost workers (preempted, out of memory) after which a run gives up; each time it goes on where it was
+)
+LOCAL = "local"
+SECONDS_BETWEEN_LOOKS = 1.0  # at the log of the run, for its progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """Where a run takes its data and puts what it makes: paths that every worker reaches under the same name."""
+
+    data: str
+    out: str
+    start: str | None
+
+
+def train_on_ray(config: TrainConfig, launch: Launch, *, address: str, workers: int | None) -> TrainResult:
+    """Train in Ray workers, one rank each, and return how the run ended.
+
+    address: of a running cluster, or "local" for Ray on this machine; workers: ranks, None for one per GPU (one on the
+    CPU where there is none). A worker that is lost starts all of them again from the last checkpoint.
+
+    Raises ConfigError when the cluster does not answer or has no room for the workers, InfiMMError when training fails.
+    """
+    with Cluster(address=None if address == LOCAL else address) as cluster:
+        gpus, cpus = cluster.num_gpus, cluster.num_cpus
+        is_cuda = config.device != "cpu" and gpus > 0
+        there = gpus if is_cuda else cpus
+        count = workers or (gpus if is_cuda else 1)
+        if count > there:
+            raise ConfigError(
+                f"--workers {count}: the cluster has {there} {'GPUs' if is_cuda else 'CPUs'}; ask for fewer"
+            )
+        return _fit(config, launch, count, is_cuda=is_cuda)
+
+
+def _fit(config: TrainConfig, launch: Launch, count: int, *, is_cuda: bool) -> TrainResult:
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+    from ray.train.v2.api.exceptions import TrainingFailedError
+
+    trainer = TorchTrainer(
+        cast(Any, _rank),  # Ray's type forgets that a worker may return something
+        train_loop_config={
+            "config": config.model_dump(mode="json"),
+            "launch": asdict(launch),
+            "folder": os.getcwd(),
+        },
+        scaling_config=ScalingConfig(num_workers=count, use_gpu=is_cuda),
+        run_config=RunConfig(
+            name="ray",
+            storage_path=str(Path(launch.out).resolve()),
+            failure_config=FailureConfig(max_failures=MAX_FAILURES),
+        ),
+    )
+    try:
+        with _Progress(launch.out, config.steps):
+            result = trainer.fit()
+    except TrainingFailedError as error:
+        raise InfiMMError(f"training on Ray failed: {_cause(error)}; the same command goes on from here") from None
+    found: TrainResult | InfiMMError = cast(Any, result).return_value
+    if isinstance(found, InfiMMError):
+        raise found
+    return found
+
+
+def _rank(given: dict[str, Any]) -> TrainResult | InfiMMError:
+    """What each worker runs, all to the same end; errors are returned, as Ray would try again what it sees fail."""
+    os.chdir(given["folder"])  # so that a recipe's relative paths mean what they mean where the command was given
+    config = parse_settings(given["config"], TrainConfig, where="recipe")
+    launch = Launch(**given["launch"])
+    try:
+        return train(config, data=launch.data, out=launch.out, start=launch.start)
+    except InfiMMError as error:
+        return error
+
+
+def _cause(error: BaseException) -> str:
+    """Return the last line of what went wrong in a worker: Ray wraps it in traces of its own."""
+    failures = getattr(error, "worker_failures", None) or {0: error}
+    cause: BaseException = next(iter(failures.values()))
+    while getattr(cause, "cause", None) is not None:
+        cause = cause.cause  # type: ignore[attr-defined]  # asked above
+    return (str(cause).strip().splitlines() or [repr(cause)])[-1]
+
+
+class _Progress:
+    """Shows the progress of a run from the log that it writes, as the workers' own words stay where they are."""
+
+    def __init__(self, out: str, steps: int) -> None:
+        self._metrics, self._steps = Path(out) / "metrics.jsonl", steps
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def _follow(self) -> None:
+        shown = max((line["step"] for line in read_metrics(self._metrics)), default=0)
+        with Track("train", self._steps - shown, unit="steps") as track:
+            while not self._is_over.wait(SECONDS_BETWEEN_LOOKS):
+                lines = [line for line in read_metrics(self._metrics) if "loss" in line]
+                if lines and lines[-1]["step"] > shown:
+                    track.advance(lines[-1]["step"] - shown, note=f"loss {lines[-1]['loss']:.3f}")
+                    shown = lines[-1]["step"]
+
+    def __enter__(self) -> _Progress:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._is_over.set()
+        self._thread.join()

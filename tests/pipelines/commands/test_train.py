@@ -1,0 +1,67 @@
+"""`infimm train`: here, and in workers of Ray Train; what is wrong with the flags is one line."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.cli import main
+from tests.model.conftest import clip_folder  # noqa: F401  # a fixture
+from tests.model.shades import losses, settings, write_shades
+
+
+@pytest.fixture
+def given(clip_folder, tmp_path):  # noqa: F811  # the fixture above
+    """A recipe's path, and a folder of shards."""
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(settings(clip_folder, steps=3)))
+    return str(path), write_shades(str(tmp_path / "data"), 40)
+
+
+def test_a_run_says_how_it_ended_and_where_it_left_what(given, tmp_path, capsys):
+    recipe, data = given
+    assert main(["train", recipe, "--data", data, "--out", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr()
+    assert "3 steps, loss " in said.out
+    assert "step-00000003" in said.out
+    assert "train: 3/3 steps" in said.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (["--workers", "2"], "--workers: only with --ray"),
+        (["--ray", "local", "--workers", "0"], "--workers 0: expected at least 1"),
+        (["--ray", "127.0.0.1:1"], "no Ray cluster answers there"),
+        (["--from", "nowhere"], "nowhere: no checkpoint"),
+    ],
+)
+def test_wrong_flags_are_one_line_and_status_2(given, tmp_path, capsys, flags, problem):
+    recipe, data = given
+    assert main(["train", recipe, "--data", data, "--out", str(tmp_path / "run"), *flags]) == 2
+    said = capsys.readouterr().err
+    assert problem in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_only_the_first_of_many_ranks_speaks(given, tmp_path, capsys, monkeypatch):
+    recipe, data = given
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(SystemExit) as left:
+        main(["train", recipe, "--data", data, "--out", str(tmp_path / "run"), "--from", "nowhere"])
+    assert left.value.code == 1
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Ray's own, of its own parts
+def test_two_workers_of_ray_train_give_the_losses_of_one_process(cluster, given, tmp_path):
+    recipe, data = given
+    here, there = tmp_path / "here", tmp_path / "there"
+    assert main(["train", recipe, "--data", data, "--out", str(here)]) == 0
+    shutil.copytree(here, there)
+    shutil.rmtree(there / "checkpoints" / "step-00000003")  # as a kill leaves it: the workers go on from step 2
+    assert main(["train", recipe, "--data", data, "--out", str(there), "--ray", "local", "--workers", "2"]) == 0
+    assert losses(there) == pytest.approx(losses(here), abs=2e-5)
+    assert len(list((Path(there) / "checkpoints" / "step-00000003" / "tensors").glob("shard-00002-*"))) == 2

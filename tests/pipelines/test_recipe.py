@@ -128,3 +128,15 @@ def test_a_mistake_is_said_with_its_place_and_the_nearest_right_word(tmp_path, o
     if "30_000" in new:
         new += ", max_side: 20000"
     assert problem(tmp_path, GOOD.replace(old, new, 1)).startswith(said)
+
+
+def test_semantic_duplicates_need_a_step_that_stores_vectors(tmp_path):
+    steps = "- {{filter: clip_score, embeddings: {}}}\n- {{filter: semantic_duplicate}}\n"
+    path = tmp_path / "recipe.yaml"
+    path.write_text("source: {kind: web_archive, path: x}\nsteps:\n" + steps.format("image"))
+    assert [step.name for step in load_recipe(str(path)).steps] == ["clip_score", "semantic_duplicate"]
+    path.write_text("source: {kind: web_archive, path: x}\nsteps:\n" + steps.format("none"))
+    with pytest.raises(
+        ConfigError, match="step 2: 'semantic_duplicate' reads vectors of 'clip_score', but no such step"
+    ):
+        load_recipe(str(path))

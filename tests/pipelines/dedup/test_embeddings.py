@@ -138,7 +138,9 @@ def test_a_step_that_stores_no_embedding_is_named(tmp_path):
     table = pa.table({"id": ["d0"], "node": pa.array([0], pa.int64()), "clip_score": [0.3]})
     write_table(run.layout.pair_scores("clip_score", run.keys[0]), table, fingerprint="")
     facts = replace(make_facts({"id": ["d0"]}, {}, [0]), items=tuple(run.keys))
-    with pytest.raises(InfiMMError, match=r"clip_score/.*parquet: holds no embeddings; set embeddings: image in that step"):
+    with pytest.raises(
+        InfiMMError, match=r"clip_score/.*parquet: holds no embeddings; set embeddings: image in that step"
+    ):
         semantic_columns(run, facts, run.recipe.steps[0], np.ones(1, dtype=bool))
 
 

@@ -15,6 +15,11 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name != "test_end_to_end.py")
 
 
+def pytest_make_parametrize_id(config, val, argname):
+    """Name bytes by their number: gzip writes the time into them, and two processes must agree on every name."""
+    return f"{argname}_{len(val)}_bytes" if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session")
 def cluster():
     """An embedded Ray with 2 logical CPUs, started by the first test that asks for it."""

@@ -1,9 +1,9 @@
-"""Deciding again over many documents: what `infimm what-if` costs, on generated measures.
+"""Deciding again over many documents: what `infimm what-if` and a slider of `infimm explore` cost, on made measures.
 
     python benchmarks/what_if.py [--documents 1000000] [--folder FOLDER] [--runs 3]
 
 Writes the measures of a build first (2.5 images per document, one near-duplicate group in five; 50,000 documents a
-work item), then changes one text and one CLIP threshold. Reports seconds of reading and deciding, and the peak memory
+work item), changes one text and one CLIP threshold, and moves sliders. Reports seconds, and the peak memory
 of the process. Nobody else stores measures and decides later, so there is no peer in this run.
 Limit: one process; the measures are random, so the decisions mean nothing.
 """
@@ -22,9 +22,12 @@ import pyarrow as pa
 
 from infimm_data.files import write_bytes
 from infimm_data.tables import write_table
+from pipelines.explorer.thresholds import Thresholds
 from pipelines.layout import Layout
 from pipelines.passes.decisions import write_decided_items
 from pipelines.sources.contract import WorkItem
+from pipelines.stored import ImageGroups
+from pipelines.study import load_study
 from pipelines.what_if import what_if
 
 PER_ITEM = 50_000
@@ -92,6 +95,10 @@ def write_images(layout: Layout, item: str, ids: list[str], rng: np.random.Gener
     fetched = {
         "url": pa.array(urls),
         "status": pa.array(status),
+        "offset": pa.array(np.arange(size) * 1024),
+        "size_bytes": pa.array(rng.integers(2_000, 900_000, size)),
+        "sha256": pa.array([f"{number:064x}" for number in range(size)]),
+        "format": pa.array(rng.choice(["jpeg", "png", "webp"], size)),
         "width": pa.array(width, pa.int32()),
         "height": pa.array(height, pa.int32()),
         "short_side": pa.array(np.minimum(width, height), pa.int32()),
@@ -102,6 +109,24 @@ def write_images(layout: Layout, item: str, ids: list[str], rng: np.random.Gener
     write_table(layout.images(item), pa.table(fetched), fingerprint="")
     scored = pa.table({**keys, "clip_score": rng.normal(0.25, 0.08, size)})
     write_table(layout.pair_scores("clip_score", item), scored, fingerprint="")
+
+
+SLIDES = ("clip.min_score=0.27", "text_length.min_words=20", "text_length.min_words=200", "image_size.min_side=100")
+
+
+def slide(layout: Layout, runs: int) -> None:
+    """Measure what `infimm explore` does after each move of a slider: counts, funnel, histograms, examples."""
+    start, groups = time.perf_counter(), ImageGroups()
+    thresholds = Thresholds(load_study(layout, groups), groups)
+    thresholds.recount([])  # the first page draws every histogram
+    print(f"explorer: {time.perf_counter() - start:.1f} s until the sliders are there")
+    for change in SLIDES:
+        seconds = []
+        for _ in range(runs):
+            start = time.perf_counter()
+            thresholds.recount([change])
+            seconds.append(time.perf_counter() - start)
+        print(f"  {change}: first {seconds[0]:.2f} s, median {statistics.median(seconds):.2f} s")
 
 
 def main() -> None:
@@ -121,6 +146,7 @@ def main() -> None:
             start = time.perf_counter()
             recount = what_if(layout, ["clip=0.27", "text_length.min_words=20"])
             seconds.append(time.perf_counter() - start)
+        slide(layout, arguments.runs)
     documents, images = recount.then.documents, recount.then.images
     print(f"{len(documents.line)} documents, {len(images.line)} images, {stored / 1e6:.0f} MB of measures")
     print(f"kept: {int(recount.now.documents.kept.sum())} documents, would be {int(documents.kept.sum())}")

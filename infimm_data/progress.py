@@ -26,7 +26,7 @@ class Track:
         """Prepare; the bar appears when the block is entered."""
         self.name, self.total, self.unit = name, total, unit
         self._clock = clock
-        self._done = 0
+        self._done, self._note = 0, ""
         self._console = Console(stderr=True)
         self._live: Progress | None = None
 
@@ -37,7 +37,7 @@ class Track:
                 TextColumn("[bold]{task.description:<12}"),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[note]}", markup=False),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
                 console=self._console,
@@ -48,7 +48,7 @@ class Track:
 
     def advance(self, parts: int = 1, note: str = "") -> None:
         """Count finished parts; note: what else is worth seeing (a loss, a drop rate)."""
-        self._done += parts
+        self._done, self._note = self._done + parts, note
         if self._live is not None:
             self._live.update(self._task, advance=parts, note=f"{self.rate():.3g} {self.unit}/s {note}")
         elif self._clock() - self._last_line >= SECONDS_BETWEEN_LINES and self._done < self.total:
@@ -70,6 +70,6 @@ class Track:
         if self._live is not None:
             self._live.stop()
         else:
-            done = f"{self.name}: {self._done}/{self.total} {self.unit} in {seconds:.1f} s"
+            done = f"{self.name}: {self._done}/{self.total} {self.unit} in {seconds:.1f} s {self._note}".rstrip()
             self._console.print(done, highlight=False, markup=False, soft_wrap=True)
         log.debug("name=%r done=%d total=%d seconds=%.1f", self.name, self._done, self.total, seconds)

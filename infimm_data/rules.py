@@ -139,7 +139,8 @@ class FirstOfGroup:
     bound: None = None
 
 
-Rule = AtLeast | AtMost | OneOf | BestFraction | GroupAtMost | FirstOfGroup
+ByValue = AtLeast | AtMost | OneOf | BestFraction | GroupAtMost  # from values alone
+Rule = ByValue | FirstOfGroup
 
 
 class Filter(Protocol):

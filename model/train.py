@@ -12,7 +12,7 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -28,14 +28,18 @@ from model.checkpoint import checkpoints, remove_checkpoints_after
 from model.checkpoint_writer import CheckpointWriter
 from model.config import TrainConfig
 from model.flops import peak_tflops
-from model.infimm import vision_of
+from model.infimm import InfiMM, vision_of
 from model.parallel import World, joined
+from model.tokenizer import Tokenizer
 from model.train_board import Board
 from model.train_log import Devices, StepFacts, TrainLog
 from model.train_step import forward, take_step
 from model.training_run import TrainingRun, begin, resume, save
 
 log = logging.getLogger(__name__)
+
+Watch = Callable[[InfiMM, Tokenizer, int], None]
+"""Gets the model, in evaluation mode, and the step; it may write files, and must leave model and random state alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +61,17 @@ class TrainResult:
     metrics: str
 
 
-def train(config: TrainConfig, *, data: str, out: str, resume: bool = True, start: str | None = None) -> TrainResult:
+def train(
+    config: TrainConfig, *, data: str, out: str, resume: bool = True, start: str | None = None,
+    watch: Watch | None = None,
+) -> TrainResult:  # fmt: skip
     """Train as the recipe says and return how it ended.
 
     data: a folder of shards; out: where checkpoints and metrics go; resume: go on from the last checkpoint in
     `out` if there is one, else start over and remove the checkpoints that are there; start: a run, checkpoint or
-    published folder whose weights are the first ones. Raises ConfigError for wrong input, ShardError for damaged
-    shards, InfiMMError when the loss is not a number or a checkpoint cannot be written.
+    published folder whose weights are the first ones; watch: looks at the model after each evaluation, where one
+    process trains. Raises ConfigError for wrong input, ShardError for damaged shards, InfiMMError when the loss is
+    not a number or a checkpoint cannot be written.
     """
     started = time.monotonic()
     if config.threads is not None:
@@ -73,10 +81,12 @@ def train(config: TrainConfig, *, data: str, out: str, resume: bool = True, star
         run = begin(config, world, data=data, start=None if finished else start)
         with run.stream:
             last = Path(finished[-1]) if finished else None
-            return _train(run, data=data, out=out, last=last, started=started)
+            return _train(run, data=data, out=out, last=last, started=started, watch=watch)
 
 
-def _train(run: TrainingRun, *, data: str, out: str, last: Path | None, started: float) -> TrainResult:
+def _train(
+    run: TrainingRun, *, data: str, out: str, last: Path | None, started: float, watch: Watch | None
+) -> TrainResult:  # fmt: skip
     config, num_tokens = run.config, 0
     done = saved = first_step = resume(run, last) if last else 0
     if run.world.is_first:
@@ -97,6 +107,7 @@ def _train(run: TrainingRun, *, data: str, out: str, last: Path | None, started:
                 saved = step
             if step < config.steps and _is_due(step, config.evaluate_every):
                 _evaluate(run, data, journal, step)
+                _show(run, watch, step)
         if done == 0:
             raise InfiMMError(f"{data}: not enough rows for one step of {config.rows_per_step}; lower rows_per_step")
         if journal and journal.has_steps:
@@ -104,6 +115,8 @@ def _train(run: TrainingRun, *, data: str, out: str, last: Path | None, started:
         if saved < done:
             save(run, writer, done)
         heldout = _evaluate(run, data, journal if done > first_step else None, done)
+        if done > first_step:
+            _show(run, watch, done)
         loss = journal.last_loss if journal else math.nan
     return TrainResult(
         steps=done,
@@ -167,6 +180,17 @@ def _evaluate(run: TrainingRun, data: str, journal: TrainLog | None, step: int) 
     if journal:
         journal.write_heldout(step, loss, seconds=time.monotonic() - asked)
     return loss, targets
+
+
+def _show(run: TrainingRun, watch: Watch | None, step: int) -> None:
+    """Let the watch look at the model; only where one process holds all of it."""
+    if watch is None or run.world.size > 1:
+        return
+    run.model.eval()
+    try:
+        watch(run.model, run.tokenizer, step)
+    finally:
+        run.model.train()
 
 
 def _dealt(batches: Iterator[Batch], world: World) -> Iterator[Batch]:

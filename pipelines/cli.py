@@ -16,7 +16,20 @@ from typing import Any, NoReturn
 from rich.console import Console
 
 from infimm_data.errors import ConfigError, InfiMMError, did_you_mean
-from pipelines.commands import benchmarks, build, data, demo, explain, instruct, ledger, plan, train
+from pipelines.commands import (
+    benchmarks,
+    build,
+    completion,
+    data,
+    demo,
+    explain,
+    explore,
+    inspect,
+    instruct,
+    ledger,
+    plan,
+    train,
+)  # fmt: skip
 from pipelines.commands import eval as evaluate
 
 DONE, SOME_FAILED, WRONG_INPUT = 0, 1, 2
@@ -83,8 +96,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="log one line per work item")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
-    for module in (benchmarks, build, data, instruct, ledger, plan, train, explain, evaluate, demo):
+    for module in (
+        benchmarks, build, data, inspect, explore, instruct, ledger, plan, train, explain, evaluate, demo,
+    ):  # fmt: skip
         module.add_commands(commands)
+    completion.adding_commands(make_parser)(commands)
     return parser
 
 

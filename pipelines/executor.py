@@ -16,6 +16,7 @@ from typing import Any
 
 from infimm_data.errors import ConfigError, InfiMMError
 from infimm_data.progress import Track
+from pipelines.rates import Counted, Rates
 from pipelines.workers import Failure, Model, ModelWorkers, TaskWorkers, Workers
 
 log = logging.getLogger(__name__)
@@ -97,9 +98,12 @@ class Cluster:
             ray.shutdown()
 
     def run(
-        self, name: str, function: Callable[..., Any], tasks: Sequence[Task], model: Model | None = None
-    ) -> PassReport:
+        self, name: str, function: Callable[..., Any], tasks: Sequence[Task], model: Model | None = None,
+        *, counted: Counted | None = None,
+    ) -> PassReport:  # fmt: skip
         """Run all tasks; return their results in the order of `tasks`, whatever order they finished in.
+
+        counted: what a result says of drops, for the progress line.
 
         Raises InfiMMError when MAX_FAILED_IN_ROW tasks fail one after the other, ConfigError when the model does
         not load, NoSpaceError when the storage is full.
@@ -109,7 +113,7 @@ class Cluster:
         if tasks:
             workers = self._workers_for(model, len(tasks))
             with Track(name, len(tasks), unit="items") as track:
-                _run_all(workers, function, tasks, report, track)
+                _run_all(workers, function, tasks, report, _Progress(track, counted))
         place = {task.name: position for position, task in enumerate(tasks)}
         report.failures.sort(key=lambda failure: place[failure.name])  # not in the order in which they happened
         report.seconds = time.monotonic() - start
@@ -152,7 +156,7 @@ def _probe(address: str) -> None:
 
 
 def _run_all(
-    workers: Workers, function: Callable[..., Any], tasks: Sequence[Task], report: PassReport, track: Track
+    workers: Workers, function: Callable[..., Any], tasks: Sequence[Task], report: PassReport, progress: _Progress
 ) -> None:
     """Keep the workers busy until no task is left; whatever ends it early cancels those under way."""
     waiting = [_Try(position) for position in reversed(range(len(tasks)))]
@@ -170,10 +174,26 @@ def _run_all(
                     continue
                 failed_in_row = failed_in_row + 1 if isinstance(result, Failure) else 0
                 _keep(result, trying.position, tasks, report)
-                track.advance(note=f"{len(report.failures)} failed" if report.failures else "")
+                progress.advance(result, len(report.failures))
                 _stop_when_hopeless(result, failed_in_row, report)
     finally:
         workers.stop()
+
+
+@dataclass
+class _Progress:
+    """Shows how far a pass is, and what it drops."""
+
+    track: Track
+    counted: Counted | None
+    rates: Rates = field(default_factory=Rates)
+
+    def advance(self, result: Any, num_failed: int) -> None:
+        """Show one more finished task."""
+        if self.counted is not None and not isinstance(result, Failure):
+            self.rates.add(self.counted(result))
+        notes = (self.rates.line(), f"{num_failed} failed" if num_failed else "")
+        self.track.advance(note=", ".join(note for note in notes if note))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from infimm_data.shards import ShardInfo
 from pipelines.executor import Cluster, PassReport, Task
 from pipelines.http_session import ConnectTo
 from pipelines.layout import Layout
+from pipelines.rates import Counted
 from pipelines.recipe import Recipe
 from pipelines.sources.contract import WorkItem
 from pipelines.workers import Model
@@ -48,10 +49,14 @@ class Run:
 
     def go(
         self, name: str, function: Callable[..., Any], todo: Sequence[tuple[WorkItem, tuple[Any, ...]]],
-        model: Model | None = None,
+        model: Model | None = None, *, counted: Counted | None = None,
     ) -> PassReport:  # fmt: skip
-        """Run one pass over (work item, arguments) pairs; items that fail leave the run."""
-        report = self.cluster.run(name, function, [Task(item.name, given) for item, given in todo], model)
+        """Run one pass over (work item, arguments) pairs; items that fail leave the run.
+
+        counted: what a result says of drops, for the progress line.
+        """
+        tasks = [Task(item.name, given) for item, given in todo]
+        report = self.cluster.run(name, function, tasks, model, counted=counted)
         self.reports.append(report)
         failed = {failure.name for failure in report.failures}
         self.items = [item for item in self.items if item.name not in failed]

@@ -42,15 +42,16 @@ def stored_items(layout: Layout) -> list[WorkItem]:
     return found
 
 
-def stored_facts(layout: Layout, recipe: Recipe) -> Facts:
+def stored_facts(layout: Layout, recipe: Recipe, *, is_whole: bool = False) -> Facts:
     """Return what the rules of a stored build read, and no more: tens of millions of documents fit the driver.
 
-    The groups of images are not among it, since they depend on which images are still wanted: `ImageGroups`.
+    is_whole: all measures and the keys instead. The groups of images are not among them, since they depend on which
+    images are still wanted: `ImageGroups`.
     """
     measures = {rule.measure for step in recipe.steps for rule in step.filter.rules()} | {"status"}
     compared = {name for step in recipe.steps if isinstance(step.filter, GroupsImages) for name in step.filter.compares}
     items = [item.key for item in stored_items(layout)]
-    facts = load_facts(layout, items, recipe, measures | compared)
+    facts = load_facts(layout, items, recipe, None if is_whole else measures | compared)
     facts = add_document_groups(facts, recipe.steps, layout, items)
     return add_stored_comparisons(facts, recipe.steps, layout, items)
 

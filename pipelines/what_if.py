@@ -14,9 +14,9 @@ from infimm_data.config import build_entry
 from infimm_data.errors import ConfigError, did_you_mean
 from infimm_data.rules import measured_with
 from infimm_data.yaml_loader import Loader
+from pipelines.facts import Facts
 from pipelines.layout import Layout
 from pipelines.passes.decide import FETCHED, Decisions, decide
-from pipelines.passes.verdicts import shown
 from pipelines.recipe import Step
 from pipelines.stored import ImageGroups, stored_facts, stored_recipe
 
@@ -32,6 +32,24 @@ class Recount:
     num_unmeasured: int
 
 
+class WhatIf:
+    """Answers for one build, question after question; facts: its stored facts, without groups of images."""
+
+    def __init__(self, facts: Facts, steps: Sequence[Step], groups: ImageGroups | None = None) -> None:
+        """Decide as the build did."""
+        self._facts, self.steps, self._groups = facts, tuple(steps), groups or ImageGroups()
+        self.now = self._decide(self.steps)
+        self._num_unmeasured = _unmeasured(self.now)
+
+    def _decide(self, steps: Sequence[Step]) -> Decisions:
+        return decide(self._groups.add_to(self._facts, steps), steps)
+
+    def ask(self, changes: Sequence[str]) -> Recount:
+        """Return the recount under changed bounds, as `what_if` takes them."""
+        then = self._decide(changed_steps(self.steps, changes))
+        return Recount(self.now, then, max(0, _unmeasured(then) - self._num_unmeasured))
+
+
 def what_if(layout: Layout, changes: Sequence[str]) -> Recount:
     """Return the recount of a build under changed bounds.
 
@@ -39,13 +57,8 @@ def what_if(layout: Layout, changes: Sequence[str]) -> Recount:
     do). Raises ConfigError on an unknown step, key or value, and on a setting that shapes what is measured.
     """
     recipe = stored_recipe(layout)
-    steps = changed_steps(recipe.steps, changes)
-    facts, groups = stored_facts(layout, recipe), ImageGroups()
-    before = groups.add_to(facts, recipe.steps)
-    now = decide(before, recipe.steps)
-    after = groups.add_to(facts, steps)
-    then = decide(after, steps)
-    return Recount(now, then, max(0, _unmeasured(then) - _unmeasured(now)))
+    changed_steps(recipe.steps, changes)  # a misspelt change is said before anything is read
+    return WhatIf(stored_facts(layout, recipe), recipe.steps).ask(changes)
 
 
 def changed_steps(steps: Sequence[Step], changes: Sequence[str]) -> tuple[Step, ...]:
@@ -97,9 +110,10 @@ def _unmeasured(found: Decisions) -> int:
     """Count the images dropped because nothing was measured where a looser step now asks: no fetch, no score."""
     count = 0
     for number, line in enumerate(found.funnel):
-        values: Sequence[Any] = found.images.drops[number][1].tolist() if line.level == "image" else ()
         if line.step == FETCHED and line.reason == "not_fetched":
             count += line.dropped
-        elif line.step != FETCHED:
-            count += sum(shown(value) == "not measured" for value in values)
+        elif line.step != FETCHED and line.level == "image":
+            values = found.images.drops[number][1]
+            count += int((values != values).sum())  # NaN alone differs from itself
+            count += sum(value is None for value in values.tolist()) if values.dtype == object else 0
     return count

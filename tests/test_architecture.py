@@ -21,10 +21,10 @@ MAY_IMPORT = {
     "model": {"model", "infimm_data"},
     "pipelines": set(ROOMS),
 }
-# Where training and evaluation are launched:
+# Where training and evaluation are launched, and where a training recipe's tokenizer shows how it reads shards:
 MODEL_CALLERS = (
     "pipelines.commands.train", "pipelines.commands.plan", "pipelines.commands.explain", "pipelines.commands.eval",
-    "pipelines.demo.",
+    "pipelines.commands.explore", "pipelines.demo.",
 )  # fmt: skip
 TORCH_BELOW = ("infimm_data.stream", "infimm_data.torchvision_ops")  # the shim that filters and model both need
 MAX_FILE_LINES = 300

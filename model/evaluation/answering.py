@@ -153,13 +153,15 @@ def _work(works: Sequence[_Work], checkpoint: str, rank: int, device: str) -> No
         with place.open("a", encoding="utf-8") as file, Track(name, len(work.batches), unit="batches") as track:
             if file.tell():
                 file.write("\n")  # ends a line that a crash may have left half written
+            answered, empty = 0, 0
             for batch in work.batches:
                 for number, answer in zip(batch, answerer.answer(cell, batch), strict=True):
+                    answered, empty = answered + 1, empty + (not answer.answer)
                     record = {"id": cell.questions[number].id, **asdict(answer)}
                     file.write(json.dumps(record, ensure_ascii=False) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
-                track.advance()
+                track.advance(note=f"{100 * empty / answered:.1f} % without an answer" if empty else "")
 
 
 def _device(device: str, rank: int) -> str:

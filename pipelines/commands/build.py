@@ -19,6 +19,7 @@ from pipelines.passes.crawl import outcomes
 from pipelines.preview import preview
 from pipelines.recipe import Recipe, load_recipe
 from pipelines.report import funnel_or_none, say, show_funnel
+from pipelines.report_page.build_page import write_build_page
 from pipelines.run import Run
 from pipelines.sources.contract import Preview
 from pipelines.sources.live_crawl import LiveCrawl
@@ -71,7 +72,8 @@ def run_passes(arguments: argparse.Namespace, console: Console) -> bool:
         build(run, arguments.until)
     if isinstance(recipe.source, LiveCrawl):
         show_crawl(outcomes(run.layout, recipe.source.parts), console)
-    show_result(run, console)
+    page = write_build_page(run.layout) if run.is_decided else None
+    show_result(run, console, page)
     return not run.failed
 
 
@@ -146,8 +148,8 @@ def show_crawl(found: Mapping[str, Counter[str]], console: Console) -> None:
         say(console, f"crawled ({kind}): {listed}")
 
 
-def show_result(run: Run, console: Console) -> None:
-    """Print the funnel, what each pass took, and which work items failed."""
+def show_result(run: Run, console: Console, page: str | None) -> None:
+    """Print the funnel, what each pass took, which work items failed, and where to look; page: the report's."""
     funnel = funnel_or_none(run.layout) if run.is_decided else None
     if funnel:
         show_funnel(funnel, console)
@@ -157,7 +159,7 @@ def show_result(run: Run, console: Console) -> None:
         for failure in report.failures:
             problem = failure.problem.partition("\n")[0]
             say(console, f"failed in {report.name}: {failure.name}: {problem}", style="red")
-    say(console, f"look at: {run.layout.out}")
+    say(console, f"look at: {page or run.layout.out}")
 
 
 def parse_connect_to(entries: list[str]) -> ConnectTo:

@@ -1,37 +1,30 @@
-"""Commands that look: at a dataset (report, inspect), at a page (extract), at the machine (doctor)."""
+"""Commands that look: at a dataset or a training run (report), at a page (extract), at the machine (doctor)."""
 
 from __future__ import annotations
 
 import argparse
-import itertools
 from typing import Any
 
 from rich.console import Console
 
-from infimm_data.document import Document, ImageNode, to_json
+from infimm_data.document import to_json
 from infimm_data.errors import ConfigError
-from infimm_data.files import exists, join, read_bytes
-from infimm_data.shards import read_index, read_manifest, read_sample
+from infimm_data.files import read_bytes
 from pipelines.doctor import NAMES, examine
 from pipelines.extract import extract_html
 from pipelines.layout import Layout
 from pipelines.report import funnel_or_none, say, show_funnel
+from pipelines.report_page.build_page import write_build_page
+from pipelines.report_page.training_page import is_training, write_training_page
 from pipelines.stored import where_a_build_is
 
 
 def add_commands(commands: Any) -> None:
     """Add the commands of this module to the parser."""
-    text = "print the funnel of a build: what came in, what was dropped by which step and why"
+    text = "print the funnel of a build and write its page anew, or the page of a training run: report/index.html"
     report = commands.add_parser("report", help=text, description=text[0].upper() + text[1:] + ".")
-    report.add_argument("out", help="folder of the build")
+    report.add_argument("out", help="folder of a build, or of a training run")
     report.set_defaults(run=print_report)
-
-    text = "print documents of finished shards: nodes, scores, pictures as sizes"
-    inspect = commands.add_parser("inspect", help=text, description=text[0].upper() + text[1:] + ".")
-    inspect.add_argument("out", help="folder of the build")
-    inspect.add_argument("--id", help="one document by its id or the start of it; default: the first ones")
-    inspect.add_argument("--count", type=int, default=1, help="how many documents (default 1)")
-    inspect.set_defaults(run=inspect_documents)
 
     text = "examine this machine before a build: DNS, file limits, disk, memory, Ray, packages"
     doctor = commands.add_parser("doctor", help=text, description=text[0].upper() + text[1:] + ".")
@@ -51,50 +44,16 @@ def add_commands(commands: Any) -> None:
 
 
 def print_report(arguments: argparse.Namespace, console: Console) -> bool:
-    """Print the stored funnel."""
+    """Print the stored funnel and write the page."""
+    if is_training(arguments.out):
+        say(console, f"look at: {write_training_page(arguments.out)}")
+        return True
     funnel = funnel_or_none(Layout(arguments.out))
     if funnel is None:
         raise ConfigError(f"{arguments.out}: no report/funnel.json there; {where_a_build_is(arguments.out)}")
     show_funnel(funnel, console)
+    say(console, f"look at: {write_build_page(Layout(arguments.out))}")
     return True
-
-
-def inspect_documents(arguments: argparse.Namespace, console: Console) -> bool:
-    """Print documents out of the shards."""
-    if arguments.count < 1:
-        raise ConfigError(f"--count {arguments.count}: expected 1 or more")
-    folder = Layout(arguments.out).shards
-    if not exists(join(folder, "manifest.json")):
-        raise ConfigError(f"{folder}: no finished shards there; {where_a_build_is(arguments.out)}")
-    places = (place for shard in read_manifest(folder) for place in read_index(folder, shard))
-    if arguments.id:
-        places = (place for place in places if place.key.startswith(arguments.id))
-    found = list(itertools.islice(places, arguments.count))
-    if arguments.id and not found:
-        raise ConfigError(f"--id {arguments.id}: no such document in {folder}; 'infimm inspect' shows the first ones")
-    for place in found:
-        sample = read_sample(folder, place)
-        say(console, f"{place.key} {place.shard} at byte {place.offset}", style="bold")
-        show_document(sample.document, {name: len(data) for name, data in sample.files.items()}, console)
-    return True
-
-
-def show_document(document: Document, sizes: dict[str, int], console: Console) -> None:
-    """Print a document as a reader would meet it; sizes: bytes of each image file."""
-    say(console, f"{document.origin.url} {document.origin.date}", style="dim")
-    for node in document.nodes:
-        if isinstance(node, ImageNode):
-            scores = " ".join(f"{name}={_short(value)}" for name, value in node.scores.items())
-            size = f"{node.width}x{node.height} px, {sizes.get(node.file or '', 0)} bytes"
-            say(console, f"  <image {size}, {scores}> {node.alt}", style="cyan")
-        else:
-            say(console, f"{node.role}: {node.text}" if node.role else node.text)
-    measures = " ".join(f"{name}={_short(value)}" for name, value in document.measures.items())
-    say(console, measures, style="dim")
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def extract_files(arguments: argparse.Namespace, console: Console) -> bool:

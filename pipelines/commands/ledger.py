@@ -19,6 +19,7 @@ from pipelines.passes.decide import BY_RANK, EARLIER_DATASET
 from pipelines.passes.verdicts import shown
 from pipelines.purge import purge
 from pipelines.report import printable, say
+from pipelines.report_page.build_page import write_build_page
 from pipelines.stored import where_a_build_is
 from pipelines.verify import diff, named, verify
 from pipelines.what_if import Recount, what_if
@@ -218,6 +219,7 @@ def run_purge(arguments: argparse.Namespace, console: Console) -> bool:
     layout = Layout(arguments.out)
     with Cluster(address=arguments.ray, workers=arguments.workers) as cluster:
         found = purge(layout, urls, cluster, datetime.now(UTC))
+    write_build_page(layout)  # it showed some of what is gone
     say(
         console,
         f"{len(urls)} URLs: {len(found.documents)} documents left the shards, {len(found.documents_with_images)} lost "

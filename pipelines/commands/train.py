@@ -14,11 +14,12 @@ from rich.console import Console
 
 from infimm_data.config import load_settings
 from infimm_data.errors import ConfigError, InfiMMError
-from infimm_data.files import read_bytes, resolve
+from infimm_data.files import join, read_bytes, remove, resolve
 from infimm_data.image_headers import BadImage
 from infimm_data.images import decode_rgb
 from infimm_data.stream.templates import TemplateName
 from pipelines.report import say
+from pipelines.report_page.training_page import write_training_page
 
 if TYPE_CHECKING:
     from model.train import TrainResult
@@ -95,6 +96,7 @@ def run_training(arguments: argparse.Namespace, console: Console) -> bool:
         f"in {result.seconds:.1f} s",
     )
     say(console, f"checkpoint: {result.checkpoint}\nmetrics: {result.metrics}")
+    say(console, f"look at: {write_training_page(arguments.out)}")
     return True
 
 
@@ -102,13 +104,17 @@ def _train(arguments: argparse.Namespace) -> TrainResult:
     """Train here, as one rank of torchrun's, or in Ray workers."""
     from model.checkpoint import remove_checkpoints_after
     from model.config import TrainConfig
+    from model.sample_captions import SampleCaptions
     from model.train import train
 
     config, data, out = load_settings(resolve(arguments.config), TrainConfig), arguments.data, arguments.out
     if arguments.ray is None:
         if arguments.workers is not None:
             raise ConfigError("--workers: only with --ray; without it torchrun says how many ranks there are")
-        return train(config, data=data, out=out, resume=not arguments.restart, start=arguments.start)
+        if arguments.restart:
+            remove(join(out, "samples.jsonl"))
+        watch, resume = SampleCaptions(data, out, config.stream), not arguments.restart
+        return train(config, data=data, out=out, resume=resume, start=arguments.start, watch=watch)
     if arguments.workers is not None and arguments.workers < 1:
         raise ConfigError(f"--workers {arguments.workers}: expected at least 1")
     from pipelines.commands.train_on_ray import Launch, train_on_ray

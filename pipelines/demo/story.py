@@ -19,6 +19,7 @@ from model.checkpoint import load_model
 from model.config import TrainConfig
 from model.generate import Sampling, generate, prompt_of
 from model.infimm import vision_of
+from model.sample_captions import SampleCaptions
 from model.train import TrainResult, train
 from model.train_log import read_metrics
 from pipelines.build import build
@@ -29,6 +30,8 @@ from pipelines.executor import Cluster
 from pipelines.layout import Layout
 from pipelines.recipe import load_recipe
 from pipelines.report import funnel_or_none, say, show_funnel
+from pipelines.report_page.build_page import write_build_page
+from pipelines.report_page.training_page import write_training_page
 from pipelines.run import Run
 
 BUILD_RECIPE = "package:configs/build/demo.yaml"
@@ -56,7 +59,9 @@ def tell(out: str, console: Console, *, workers: int | None = None) -> bool:
     run = build_dataset(join(out, "build"), workers)
     console.rule("2 of 4: InfiMM trains on the shards")
     config = load_settings(resolve(TRAIN_RECIPE), TrainConfig)
-    with_images = train(config, data=run.layout.shards, out=join(out, "model"))
+    watch = SampleCaptions(run.layout.shards, join(out, "model"), config.stream)
+    with_images = train(config, data=run.layout.shards, out=join(out, "model"), watch=watch)
+    write_training_page(join(out, "model"))
     console.rule("3 of 4: the same model, the same text, no images")
     twin = config.model_copy(update={"stream": config.stream.model_copy(update={"images": False})})
     without_images = train(twin, data=run.layout.shards, out=join(out, "text_only"))
@@ -87,6 +92,7 @@ def build_dataset(out: str, workers: int | None) -> Run:
         connect_to = dict.fromkeys(recipe.fetch.allow_private_hosts, server.address)
         run = Run(recipe, Layout(out), cluster, connect_to)
         build(run)
+    write_build_page(run.layout)
     return run
 
 
@@ -182,8 +188,10 @@ def show(out: str, layout: Layout, summary: dict[str, Any], console: Console) ->
         )
     say(console, "seconds: " + ", ".join(f"{name} {value}" for name, value in summary["seconds"].items()))
     for name, text in (
+        ("build/report/index.html", "the dataset, to look at"),
         ("build/report/funnel.json", "the funnel"),
         ("build/shards/", "the shards"),
+        ("model/report/index.html", "the training, to look at"),
         ("losses.png", "the loss curves"),
         ("captions.png", "what it says of pictures it never saw"),
         ("summary.json", "these figures"),

@@ -22,6 +22,7 @@ from pipelines.crawl.settings import CrawlSettings
 from pipelines.fetch_settings import FetchSettings
 from pipelines.http_session import ConnectTo
 from pipelines.layout import Layout
+from pipelines.rates import IN
 from pipelines.run import Run
 from pipelines.sources.contract import WorkItem
 from pipelines.sources.live_crawl import LiveCrawl
@@ -45,7 +46,7 @@ def crawl(run: Run) -> None:
         print_ = _print(source, item)
         if _finished(run.layout, item.index).get("print") != print_:
             todo.append((item, (source, item, run.layout, run.recipe.fetch, run.connect_to, print_)))
-    run.go("crawl", crawl_item, todo)
+    run.go("crawl", crawl_item, todo, counted=_visits)
     if run.items:
         if not any(Path(run.layout.crawl).glob("*.warc.gz")):
             raise ConfigError(
@@ -74,6 +75,14 @@ def crawl_item(
         counts.setdefault(kind, {})[outcome] = number
     write_bytes(layout.crawled(item.index), json.dumps({"print": print_, "counts": counts}, indent=1).encode())
     return counts
+
+
+def _visits(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """Return how many visits there were, and what kept those from a result that have none."""
+    found: Counter[str] = Counter()
+    for of_kind in counts.values():
+        found.update(of_kind)
+    return {IN: found.total(), **{outcome: number for outcome, number in found.items() if outcome != "ok"}}
 
 
 def outcomes(layout: Layout, parts: int) -> dict[str, Counter[str]]:

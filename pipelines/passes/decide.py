@@ -97,7 +97,7 @@ def _apply(facts: Facts, found: Decisions, step: Step, rule: Rule, incumbents: M
         candidates, values = found.documents.kept, _group_sizes(facts.document_groups(rule.measure))
     else:
         candidates, values = found.documents.kept, _document_values(facts, found, rule.measure, is_optional)
-    failing = candidates & ~rule.passes(values)
+    failing = candidates & ~facts.passing(level, rule, values)
     dropped, came_in = int(failing.sum()), int(candidates.sum())
     line = StepCount(step.name, level, rule.reason, rule.measure, _threshold(rule, values), came_in, dropped)
     found.count(line, failing, values[failing])

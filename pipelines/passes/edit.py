@@ -27,6 +27,7 @@ from infimm_data.tables import (
 from pipelines.dedup.repeats import find_repeats, repeats_path
 from pipelines.layout import Layout
 from pipelines.passes.stages import stages_on
+from pipelines.rates import IN
 from pipelines.recipe import Step
 from pipelines.run import Run
 
@@ -46,7 +47,7 @@ def edit(run: Run) -> None:
         run.prints[item.key] = print_
         if read_metadata(run.layout.documents(item.key))[0] != print_:
             todo.append((item, (edits, item.key, run.layout, print_)))
-    run.go("edit", edit_item, todo)
+    run.go("edit", edit_item, todo, counted=lambda counts: {IN: counts["documents"]})
 
 
 def _count_repeats(run: Run, edits: Sequence[Step]) -> dict[str, list[str]]:

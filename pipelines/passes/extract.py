@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from infimm_data.document import Document
 from infimm_data.files import identity
 from infimm_data.tables import DOCUMENTS, document_chars, document_row, fingerprint, open_table, read_metadata
+from pipelines.rates import IN
 from pipelines.recipe import Recipe
 from pipelines.run import Run
 from pipelines.sources.contract import Fixed, Skipped, Source, WorkItem
@@ -24,7 +26,7 @@ def extract(run: Run) -> None:
         path = run.layout.extracted(item.key) if run.recipe.edits else run.layout.documents(item.key)
         if read_metadata(path)[0] != print_:
             todo.append((item, (run.recipe.source, item, path, print_)))
-    run.go("extract", extract_item, todo)
+    run.go("extract", extract_item, todo, counted=records)
 
 
 def extract_print(recipe: Recipe, item: WorkItem) -> str:
@@ -60,6 +62,12 @@ def extract_item(source: Source, item: WorkItem, path: str, print_: str) -> dict
         table.counts.update(documents=len(seen), skipped=dict(sorted(skipped.items())), examples=examples)
         table.counts.update(fixed=dict(sorted(fixed.items())), fixed_examples=fixed_examples)
     return table.counts
+
+
+def records(counts: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many records came in, and what they were not documents for."""
+    skipped: dict[str, int] = counts["skipped"]
+    return {IN: counts["documents"] + sum(skipped.values()), **skipped}
 
 
 def _name_example(examples: dict[str, list[dict[str, Any]]], found: Skipped | Fixed) -> None:

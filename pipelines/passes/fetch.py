@@ -14,7 +14,7 @@ import logging
 import re
 import tarfile
 from collections import Counter
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import IO, Any
 
@@ -33,6 +33,7 @@ from pipelines.image_row import SCHEMA, image_rows
 from pipelines.layout import Layout
 from pipelines.passes.decide import decide
 from pipelines.passes.group import gather
+from pipelines.rates import IN
 from pipelines.recipe import Step
 from pipelines.run import Run
 from pipelines.sources.contract import Source, WorkItem
@@ -68,7 +69,7 @@ def fetch(run: Run) -> None:
         if not done or again or holds_missing(run.recipe.source, item, run.layout):
             given = (run.recipe.source, item, run.layout, run.recipe.fetch, run.connect_to, urls, print_, again)
             todo.append((item, given))
-    run.go("fetch", fetch_item, todo)
+    run.go("fetch", fetch_item, todo, counted=asked)
     _warn_of_passing_failures(run)
 
 
@@ -141,6 +142,11 @@ def fetch_item(
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
     write_table(layout.images(item.key), table, fingerprint=print_, counts=counts)
     return counts
+
+
+def asked(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return how many images were asked for, and why some of them did not come."""
+    return {IN: sum(counts.values()), **{status: number for status, number in counts.items() if status != "ok"}}
 
 
 def _earlier_rows(source: Source, item: WorkItem, layout: Layout, print_: str) -> list[dict[str, Any]]:

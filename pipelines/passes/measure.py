@@ -10,6 +10,7 @@ from infimm_data.document import Document, ImageNode, Measure, short_url
 from infimm_data.rules import DUMP_PREFIX, MeasuresDocument, MeasuresImageNode, measured_with
 from infimm_data.tables import fingerprint, measures_table, read_documents, read_metadata, write_table
 from pipelines.layout import Layout
+from pipelines.rates import would_drop
 from pipelines.recipe import Step
 from pipelines.run import Run
 from pipelines.sources.contract import WorkItem
@@ -24,7 +25,7 @@ def measure(run: Run) -> None:
         print_ = measure_print(run, item)
         if read_metadata(run.layout.document_scores(item.key))[0] != print_:
             todo.append((item, (run.recipe.steps, item.key, run.layout, print_)))
-    run.go("measure", measure_item, todo)
+    run.go("measure", measure_item, todo, counted=dict)
 
 
 def measure_print(run: Run, item: WorkItem) -> str:
@@ -37,8 +38,11 @@ def _measures_text(step: Step) -> bool:
     return isinstance(step.filter, MeasuresDocument | MeasuresImageNode | GroupsDocuments)
 
 
-def measure_item(steps: tuple[Step, ...], item: str, layout: Layout, print_: str) -> None:
-    """Write the measures of one work item; the documents' table comes last and says that both are there."""
+def measure_item(steps: tuple[Step, ...], item: str, layout: Layout, print_: str) -> dict[str, int]:
+    """Write the measures of one work item; the documents' table comes last and says that both are there.
+
+    Returns how many documents came in, and what the rules on their measures would drop.
+    """
     ids: list[str] = []
     measures: list[dict[str, Measure | bytes]] = []
     image_ids: list[str] = []
@@ -58,7 +62,9 @@ def measure_item(steps: tuple[Step, ...], item: str, layout: Layout, print_: str
     names, image_names = measure_document(steps, nothing), measure_image_node(steps, ImageNode(url=""))
     images = measures_table({"id": image_ids, "node": positions, "url": urls}, image_measures, image_names)
     write_table(layout.image_scores(item), images, fingerprint=print_)
-    write_table(layout.document_scores(item), measures_table({"id": ids}, measures, names), fingerprint=print_)
+    documents = measures_table({"id": ids}, measures, names)
+    write_table(layout.document_scores(item), documents, fingerprint=print_)
+    return would_drop(steps, "document", documents)
 
 
 def from_dump(measures: Mapping[str, Measure]) -> dict[str, Measure | bytes]:

@@ -36,6 +36,7 @@ from pipelines.executor import Task
 from pipelines.facts import FETCHED_COLUMNS, Facts
 from pipelines.layout import Layout
 from pipelines.passes.decide import Decisions
+from pipelines.rates import IN
 from pipelines.run import Run
 
 VERSION = 1  # raise when the packing changes what it writes, so that old shards are written again
@@ -90,7 +91,7 @@ def pack(run: Run, facts: Facts, decisions: Decisions) -> None:
             tasks.append(Task(shard_name(number), (number, plan, run.layout, print_)))
     if tasks:
         remove(join(folder, "manifest.json"))  # a folder with a manifest is a finished set of shards
-    report = run.cluster.run("pack", pack_shard, tasks)
+    report = run.cluster.run("pack", pack_shard, tasks, counted=_documents)
     run.reports.append(report)
     for failure in report.failures:
         raise InfiMMError(f"pack: {failure.name}: {failure.problem}")
@@ -98,6 +99,10 @@ def pack(run: Run, facts: Facts, decisions: Decisions) -> None:
     run.shards = [shard or next(written) for shard in shards]
     write_manifest(folder, run.shards)
     _remove_surplus(folder, len(run.shards))
+
+
+def _documents(shard: ShardInfo) -> dict[str, int]:
+    return {IN: shard.num_documents}
 
 
 def pack_print(run: Run, plan: Sequence[KeptDocument]) -> str:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 
 from infimm_data.comparing import ComparesEmbeddings, GroupsImages
 from infimm_data.document import Document
 from infimm_data.files import file_system
-from infimm_data.rules import AssignsImages, Mask, Scorer, ScoresPairs, measured_with
+from infimm_data.rules import AssignsImages, Filter, Mask, Scorer, ScoresPairs, measured_with
 from infimm_data.tables import fingerprint, measures_table, read_documents, read_metadata, read_table, write_table
 from infimm_data.vectors import ScoresEmbeddings
 from pipelines.facts import Facts
@@ -25,6 +25,7 @@ from pipelines.passes.embeddings import semantic_columns
 from pipelines.passes.fetch import fetch_print, read_image
 from pipelines.passes.group import gather, group_images, write_image_groups
 from pipelines.passes.heads import ask_heads
+from pipelines.rates import would_drop
 from pipelines.recipe import Step
 from pipelines.run import Run
 from pipelines.workers import Model
@@ -84,7 +85,7 @@ def _score_pairs(run: Run, facts: Facts, step: Step, scores: ScoresPairs, live: 
         ):
             todo.append((item, (step.name, scores, item.key, run.layout, pairs, print_)))
     model = worker_model(scores, run.cluster.num_gpus) if todo else None
-    return bool(run.go(f"score {step.name}", score_item, todo, model).failures)
+    return bool(run.go(f"score {step.name}", score_item, todo, model, counted=dict).failures)
 
 
 def worker_model(scores: ScoresPairs, num_gpus: int) -> Model:
@@ -106,8 +107,11 @@ def load_scorer(scores: ScoresPairs, device: str) -> Scorer:
 
 def score_item(
     scorer: Scorer, name: str, scores: ScoresPairs, item: str, layout: Layout, pairs: Sequence[Pair], print_: str
-) -> int:
-    """Score the pairs of one work item that no earlier run scored; return how many these were."""
+) -> dict[str, int]:
+    """Score the pairs of one work item that no earlier run scored.
+
+    Returns how many these were, and what the step's rules would drop of them.
+    """
     path = layout.pair_scores(name, item)
     earlier = _earlier(path, print_)
     known = set(_keys(earlier)) if earlier is not None else set()
@@ -121,10 +125,11 @@ def score_item(
             nodes.append(node)
             rows.append(dict(measures))
     table = measures_table({"id": ids, "node": nodes}, rows)
+    counts = would_drop((Step(name, cast(Filter, scores)),), "image", table)
     if earlier is not None:
         table = pa.concat_tables([earlier, table], promote_options="permissive")
     write_table(path, table, fingerprint=print_)
-    return len(ids)
+    return counts
 
 
 def _earlier(path: str, print_: str) -> pa.Table | None:

@@ -226,3 +226,73 @@ def test_a_reader_that_closes_the_pipe_is_no_error(tmp_path):
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+@pytest.fixture
+def built(made, cluster):
+    """A finished build; returns its folder."""
+    recipe, out = made
+    infimm("build", recipe, "--out", out)
+    return out
+
+
+def test_a_document_is_inspected_by_the_url_of_its_page_or_of_an_image(built, capsys):
+    capsys.readouterr()
+    assert infimm("inspect", built, "--url", "https://site0.example/2") == 0
+    page = capsys.readouterr().out
+    assert "00000.tar at byte" in page
+    assert "<image 26x26 px, " in page
+    assert infimm("inspect", built, "--url", "https://site0.example/2-1-26.png") == 0
+    assert capsys.readouterr().out == page
+    assert infimm("inspect", f"{built}/shards", "--url", "https://site0.example/2-1-26.png") == 0
+    assert capsys.readouterr().out == page, "of the shards alone"
+
+
+def test_a_dropped_document_is_inspected_and_said_to_be_dropped(built, capsys):
+    capsys.readouterr()
+    assert infimm("inspect", built, "--url", "https://site0.example/1") == 0
+    said = capsys.readouterr().out
+    assert "not in the shards: too_few_words; 'infimm why' tells its life" in said
+    assert "<image ? px, https://site0.example/1-0-25.png>" in said
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--url", "https://nowhere.example/"], "--url https://nowhere.example/: no such document in"),
+        (["--url", "u", "--id", "abcdef"], "--id and --url: give one of both"),
+    ],
+)
+def test_what_cannot_be_inspected_is_one_line(built, more, said, capsys):
+    assert infimm("inspect", built, *more) == 2
+    text = capsys.readouterr().err
+    assert said in text
+    assert text.splitlines()[-1].startswith("infimm inspect: ")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_every_command_and_its_flags(shell, capsys):
+    pytest.importorskip("shtab", reason="no shtab: pip install shtab")
+    assert infimm("completion", shell) == 0
+    script = capsys.readouterr().out
+    for command in commands():
+        assert command in script
+    assert "retry-failed" in script
+
+
+def test_bash_completes_with_it(tmp_path, capsys):
+    pytest.importorskip("shtab", reason="no shtab: pip install shtab")
+    infimm("completion", "bash")
+    (tmp_path / "infimm").write_text(capsys.readouterr().out)
+    ask = f'source {tmp_path}/infimm; COMP_WORDS=(infimm "$1"); COMP_CWORD=1; COMP_LINE="infimm $1"'
+    ask += "; COMP_POINT=${#COMP_LINE}"
+    ask += '; _shtab_infimm infimm "$1" infimm; printf "%s\\n" "${COMPREPLY[@]}"'
+    found = subprocess.run(["bash", "-c", ask, "bash", "ex"], capture_output=True, text=True, check=True).stdout
+    expected = {command for command in commands() if command.startswith("ex")}
+    assert set(found.split()) == expected > {"extract", "explore"}
+
+
+def test_without_shtab_it_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert infimm("completion", "bash") == 2
+    assert capsys.readouterr().err == "infimm completion: shell completion needs shtab: pip install shtab\n"

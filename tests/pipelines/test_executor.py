@@ -149,3 +149,13 @@ def test_an_address_where_nothing_listens_is_one_line_at_once():
 def test_workers_and_an_address_exclude_each_other():
     with pytest.raises(ConfigError, match="--workers: the cluster at --ray has its own size"):
         Cluster(address="auto", workers=2)
+
+
+def test_the_progress_says_what_was_dropped_so_far(cluster, capsys, monkeypatch):
+    monkeypatch.setattr("infimm_data.progress.SECONDS_BETWEEN_LINES", 0.0)
+    cluster.run("fetch", work.double_later, tasks(3, 3), counted=lambda doubled: {"in": 10, "http_404": doubled})
+    lines = capsys.readouterr().err.splitlines()
+    assert "10 in, " in lines[0]
+    assert "% dropped (http_404" in lines[1]
+    assert lines[-1].startswith("fetch: 3/3 items in ")
+    assert lines[-1].endswith("30 in, 20.0 % dropped (http_404 20.0 %)"), "0, 2 and 4 of 30"

@@ -63,7 +63,7 @@ class Here:
     num_cpus = 1
     num_gpus = 0
 
-    def run(self, name, function, tasks, model=None):
+    def run(self, name, function, tasks, model=None, *, counted=None):
         self.asked[name] = len(tasks)
         given = (model.load(*model.arguments),) if model and tasks else ()
         results = [attempt(function, (*given, *task.arguments)) for task in tasks]

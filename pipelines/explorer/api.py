@@ -1,0 +1,183 @@
+"""What the pages of the explorer ask for: addresses and queries to plain data, pictures, recipes. All of it reads."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from typing import Any
+
+from infimm_data.errors import InfiMMError
+from pipelines.explorer.browse import Browser, Wanted
+from pipelines.explorer.thresholds import Thresholds
+from pipelines.explorer.tokens import Packed, Reading, picture_of
+from pipelines.layout import Layout
+from pipelines.passes.decide import Decisions
+from pipelines.report import funnel_or_none
+from pipelines.report_page.page import style_sheet
+from pipelines.stored import ImageGroups
+from pipelines.study import load_study
+from pipelines.thumbnails import thumbnail
+
+SIDES = (96, 480)  # pixels of the longer side that pictures are shown with; any other number is not drawn
+MOST_CHANGES = 64
+_KINDS = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",  # our own icon
+}
+_STATIC = re.compile(r"[a-z]+\.(html|css|js|svg)")
+
+Query = Mapping[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Bytes of a media type; file: the name under which a browser is to save them, "" where it shows them."""
+
+    data: bytes
+    kind: str = "application/json"
+    status: int = 200
+    file: str = ""
+
+
+class Api:
+    """Answers for one build. One question at a time is decided; reading documents goes on beside it."""
+
+    def __init__(self, layout: Layout, reading: Reading | None) -> None:
+        """Load every measure of the build. reading: how training reads it, None where tokens cannot be shown."""
+        groups = ImageGroups()
+        self._study = load_study(layout, groups)
+        self._thresholds = Thresholds(self._study, groups)
+        self._browser = Browser(self._study)
+        self._packed = Packed(layout.shards, reading) if reading is not None and self._study.shards else None
+        self._lock = threading.Lock()
+        self._decided: tuple[tuple[str, ...], Decisions] = ((), self._study.decisions)
+        self._answers: dict[str, Callable[[str, Query], Answer]] = {
+            "build": self._build, "recount": self._recount, "recipe": self._recipe, "documents": self._documents,
+            "document": self._document, "cluster": self._cluster, "tokens": self._tokens, "image": self._image,
+            "packed": self._packed_image,
+        }  # fmt: skip
+
+    def answer(self, path: str, query: Query) -> Answer:
+        """Return what lies at a path below the token. What is not there is 404, what makes no sense 400."""
+        if path in ("", "index.html") or _STATIC.fullmatch(path):
+            return _static(path or "index.html")
+        head, _, rest = path.removeprefix("api/").partition("/")
+        found = self._answers.get(head) if path.startswith("api/") else None
+        if found is None:
+            return _problem("there is nothing under this address", 404)
+        try:
+            return found(rest, query)
+        except InfiMMError as error:
+            return _problem(str(error), 400)
+
+    def _build(self, rest: str, query: Query) -> Answer:
+        funnel = funnel_or_none(self._study.layout) or {}
+        reasons = [one.reason for one in self._study.decisions.funnel if one.level == "document" and one.dropped]
+        return _json({
+            "source": self._study.recipe.source_kind,
+            "documents": self._study.facts.num_documents,
+            "images": self._study.facts.num_images,
+            "shards": funnel.get("shards"),
+            "sliders": [asdict(slider) for slider in self._thresholds.sliders],
+            "reasons": list(dict.fromkeys(reasons)),
+            "has_tokens": self._packed is not None,
+        })  # fmt: skip
+
+    def _changes(self, query: Query) -> list[str]:
+        return query.get("change", [])[:MOST_CHANGES]
+
+    def _decisions(self, query: Query) -> Decisions:
+        """Return the decisions under the changes of a query; the latest are kept for the pages that show them."""
+        asked = tuple(self._changes(query))
+        if not asked:
+            return self._study.decisions
+        with self._lock:
+            if self._decided[0] != asked:
+                self._decided = asked, self._thresholds.decisions(asked)
+            return self._decided[1]
+
+    def _recount(self, rest: str, query: Query) -> Answer:
+        with self._lock:
+            found = self._thresholds.recount(self._changes(query))
+        for side in (*found["examples"]["documents"].values(),):
+            side["cards"] = [self._browser.card(row, self._study.decisions) for row in side.pop("rows")]
+        return _json(found)
+
+    def _recipe(self, rest: str, query: Query) -> Answer:
+        text = self._thresholds.recipe(self._changes(query))
+        return Answer(text.encode(), "application/yaml; charset=utf-8", file="recipe.yaml")
+
+    def _documents(self, rest: str, query: Query) -> Answer:
+        wanted = Wanted(*(_one(query, name) for name in ("state", "reason", "text")))
+        return _json(self._browser.find(wanted, _number(_one(query, "start")) or 0, self._decisions(query)))
+
+    def _document(self, rest: str, query: Query) -> Answer:
+        row = self._row(rest)
+        return _missing("document") if row is None else _json(self._browser.read(row, self._decisions(query)))
+
+    def _cluster(self, rest: str, query: Query) -> Answer:
+        row, measure = self._row(rest), _one(query, "measure")
+        names = self._study.facts.documents.column_names
+        if row is None or measure not in names or not measure.endswith("_group"):
+            return _missing("cluster")
+        return _json(self._browser.cluster(row, measure, self._decisions(query)))
+
+    def _tokens(self, rest: str, query: Query) -> Answer:
+        row = self._row(rest)
+        if self._packed is None or row is None or self._study.is_taken_down("document", row):
+            return _missing("packed document")
+        found = self._packed.read(rest)
+        return _missing("packed document: it was dropped") if found is None else _json(found)
+
+    def _image(self, rest: str, query: Query) -> Answer:
+        row = _number(rest)
+        data = self._study.picture(row) if row is not None and row < self._study.facts.num_images else None
+        return _picture(data, query)
+
+    def _packed_image(self, rest: str, query: Query) -> Answer:
+        key, _, number = rest.partition("/")
+        sample = self._packed.sample(key) if self._packed is not None else None
+        return _picture(None if sample is None else picture_of(sample, _number(number) or 0), query)
+
+    def _row(self, key: str) -> int | None:
+        return self._study.find(key)
+
+
+def _json(data: Any) -> Answer:
+    return Answer(json.dumps(data, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace"))
+
+
+def _problem(text: str, status: int) -> Answer:
+    return Answer(json.dumps({"problem": text}).encode(), status=status)
+
+
+def _missing(what: str) -> Answer:
+    return _problem(f"no such {what}", 404)
+
+
+def _picture(data: bytes | None, query: Query) -> Answer:
+    side = _number(_one(query, "side"))
+    small = None if data is None else thumbnail(data, side if side in SIDES else SIDES[0])
+    return _missing("picture") if small is None else Answer(small, "image/jpeg")
+
+
+def _static(name: str) -> Answer:
+    if name == "style.css":  # the theme of the report, and what only the explorer has
+        own = files("pipelines.explorer").joinpath("static", "explorer.css").read_text(encoding="utf-8")
+        return Answer((style_sheet() + own).encode(), _KINDS["css"])
+    place = files("pipelines.explorer").joinpath("static", name)
+    return Answer(place.read_bytes(), _KINDS[name.rpartition(".")[2]]) if place.is_file() else _missing("page")
+
+
+def _one(query: Query, name: str) -> str:
+    return query.get(name, [""])[0]
+
+
+def _number(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"[0-9]{1,12}", text) else None

@@ -1,0 +1,149 @@
+// Thresholds as sliders: what another value would keep, counted again while it moves.
+
+import { address, ask, changes, Problem } from "./api.js";
+import { card } from "./documents.js";
+import { count, el } from "./dom.js";
+
+const STEPS = 400; // places of a slider
+const PAUSE_MS = 60; // after the last move before the server is asked
+
+const yaml = (value) => (Array.isArray(value) ? `[${value.join(", ")}]` : value === null ? "null" : String(value));
+
+/** Return the value at a place of the slider: the histogram's axis is the slider's. */
+function valueAt(histogram, place, isWhole) {
+  const [low, high] = [histogram.edges[0], histogram.edges.at(-1)];
+  const value = histogram.is_log ? low * (high / low) ** (place / STEPS) : low + ((high - low) * place) / STEPS;
+  return isWhole ? Math.round(value) : Number(value.toPrecision(3));
+}
+
+function placeOf(histogram, value) {
+  const [low, high] = [histogram.edges[0], histogram.edges.at(-1)];
+  if (histogram.is_log && value <= 0) return 0;
+  const share = histogram.is_log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
+  return Math.min(Math.max(share, 0), 1) * STEPS;
+}
+
+function bars(histogram, value, name) {
+  const size = histogram.all.length;
+  const most = Math.max(...histogram.all, 1);
+  const stairs = (counts) => counts.map((number, at) => `L${at} ${100 - (100 * number) / most}L${at + 1} ${100 - (100 * number) / most}`).join("");
+  const area = (counts) => `M0 100${stairs(counts)}L${size} 100Z`;
+  const kept = histogram.then.reduce((sum, number) => sum + number, 0);
+  const at = value === null ? null : (placeOf(histogram, value) / STEPS) * size;
+  return el("svg", { class: "bars", viewBox: `0 0 ${size} 100`, preserveAspectRatio: "none", role: "img", "aria-label": `${name}: ${count(kept)} kept` },
+    el("path", { class: "all", d: area(histogram.all) }),
+    el("path", { class: "kept", d: area(histogram.then) }),
+    el("path", { class: "before", d: area(histogram.now) }),
+    at === null ? null : el("line", { class: "line", x1: at, x2: at, y1: 0, y2: 100 }));
+}
+
+const short = (number) => Number(number.toPrecision(3)).toLocaleString("en");
+
+/** Return one slider; `moved` is called after each move. */
+function slider(one, histograms, moved) {
+  const key = `${one.step}.${one.key}`;
+  const measure = one.measures.find((name) => histograms[name]);
+  const histogram = histograms[measure];
+  const isNumber = one.value === null || typeof one.value === "number";
+  const isWhole = isNumber && (Number.isInteger(one.value) || histogram?.edges[0] % 1 !== 0) && !(histogram && histogram.edges.at(-1) <= 1);
+  const drawing = el("div");
+  const range = histogram && isNumber ? el("input", { type: "range", min: 0, max: STEPS, step: 1, id: `${key}-range`, "aria-label": `${key} by its distribution` }) : null;
+  const exact = el("input", { type: isNumber ? "number" : "text", step: "any", id: key });
+  const current = () => (changes.has(key) ? exact.value === "" ? null : isNumber ? Number(exact.value) : exact.value : one.value);
+  const set = (value) => {
+    if (yaml(value) === yaml(one.value)) changes.delete(key);
+    else changes.set(key, yaml(value));
+    exact.value = value === null ? "" : Array.isArray(value) ? value.join(", ") : value;
+    if (range && value !== null) range.value = placeOf(histogram, value);
+    moved();
+  };
+  range?.addEventListener("input", () => set(valueAt(histogram, Number(range.value), isWhole)));
+  exact.addEventListener("change", () => {
+    const words = exact.value.split(",").map((word) => word.trim()).filter(Boolean);
+    set(isNumber ? (exact.value === "" ? null : Number(exact.value)) : words);
+  });
+  const held = changes.get(key);
+  exact.value = held !== undefined && held !== "null" ? held.replace(/^\[|\]$/g, "") : one.value === null ? "" : Array.isArray(one.value) ? one.value.join(", ") : one.value;
+  if (range && current() !== null) range.value = placeOf(histogram, current());
+  const redraw = (drawn) => {
+    if (drawn[measure]) drawing.replaceChildren(bars(drawn[measure], isNumber ? current() : null, measure));
+  };
+  redraw(histograms);
+  const box = el("div", { class: "slider", "data-key": key },
+    el("label", { for: key }, el("b", {}, key), el("span", { class: "muted" }, one.measures.join(", "))),
+    drawing,
+    histogram ? el("div", { class: "range" }, el("span", {}, short(histogram.edges[0])), el("span", {}, short(histogram.edges.at(-1)))) : null,
+    el("div", { class: "set" }, range, exact,
+      el("button", { type: "button", onclick: () => set(one.value), "aria-label": `${key} as it was` }, "as it was"),
+      isNumber ? el("button", { type: "button", onclick: () => set(null), "aria-label": `${key} off` }, "off") : null));
+  return { box, redraw };
+}
+
+function funnelTable(lines) {
+  const rows = lines.filter((line) => line.dropped[0] || line.dropped[1]).map((line) => {
+    const isChanged = line.dropped[0] !== line.dropped[1];
+    return el("tr", { class: isChanged ? "changed" : null },
+      [line.step, line.reason, line.thresholds[1]].map((text) => el("td", {}, text)),
+      line.dropped.map((number) => el("td", { class: "number" }, count(number))));
+  });
+  const head = ["step", "reason", "threshold", "drops", "would drop"].map((name) => el("th", { scope: "col" }, name));
+  return el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Funnel" },
+    el("table", {}, el("caption", {}, "Funnel, as it is and as it would be"), el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows)));
+}
+
+function sides(level, found) {
+  const title = { lost: "would be lost", won: "would be won" };
+  return Object.entries(found).filter(([, side]) => side.count).map(([name, side]) => [
+    el("h3", {}, `${count(side.count)} ${level} ${title[name]}`),
+    level === "documents"
+      ? el("ol", { class: "cards" }, side.cards.map((one) => el("li", {}, card(one))))
+      : el("ul", { class: "strip" }, side.rows.map((row) => el("li", {}, el("img", { src: `api/image/${row}?side=96`, alt: `image ${row}` })))),
+  ]);
+}
+
+export async function showThresholds(build, show) {
+  const counts = el("p", { class: "counts", role: "status", id: "counts" });
+  const problem = el("p", { class: "problem", role: "alert" });
+  const funnel = el("div");
+  const examples = el("div", { id: "examples" });
+  const save = el("a", { id: "save", download: "recipe.yaml" }, "Save as a recipe");
+  let asked = 0;
+  let timer;
+  let sliders = [];
+
+  function draw(found) {
+    const said = Object.entries(found.kept).map(([name, [now, then]]) => `${name}: ${count(now)} kept, would be ${count(then)} (${then < now ? "" : "+"}${count(then - now)})`);
+    counts.textContent = said.join(" · ") + (found.unmeasured ? ` · ${count(found.unmeasured)} images were never fetched or scored and count as dropped` : "");
+    for (const one of sliders) one.redraw(found.histograms);
+    funnel.replaceChildren(funnelTable(found.funnel));
+    examples.replaceChildren(...Object.entries(found.examples).flatMap(([level, side]) => sides(level, side).flat()));
+  }
+  async function recount() {
+    const mine = ++asked;
+    try {
+      const found = await ask("recount");
+      if (mine !== asked) return;
+      problem.textContent = "";
+      save.href = address("recipe");
+      draw(found);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      if (mine === asked) problem.textContent = error.message;
+    }
+    counts.dataset.asked = mine;
+  }
+  const moved = () => {
+    clearTimeout(timer);
+    counts.dataset.asked = "";
+    timer = setTimeout(recount, PAUSE_MS);
+  };
+  const first = await ask("recount");
+  sliders = build.sliders.map((one) => slider(one, first.histograms, moved));
+  save.href = address("recipe");
+  show("Thresholds", el("h2", {}, "What would other thresholds keep?"), counts,
+    el("p", { class: "actions" }, save, el("button", { type: "button", onclick: () => { changes.clear(); showThresholds(build, show); } }, "All as they were")),
+    problem,
+    el("p", { class: "muted" }, "Filled: what would be kept. Outline: what is kept. Grey: all. Line: the threshold."),
+    el("div", { class: "two" }, el("div", {}, sliders.map((one) => one.box)), el("div", {}, funnel, examples)));
+  draw(first);
+}

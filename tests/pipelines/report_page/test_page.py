@@ -1,0 +1,43 @@
+"""The page: what comes from outside is text, what is not ours is not loaded."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+
+from selectolax.lexbor import LexborHTMLParser
+
+from pipelines.report_page.page import Markup, Section, escaped, page, ranked, table
+
+HOSTILE = "<script>alert(1)</script>\" onload='x' &amp; \x1b[31m"
+
+
+def test_a_hostile_text_is_text_in_every_part():
+    body = Markup(f"{table(['a'], [[HOSTILE]], caption=HOSTILE)}{ranked([(HOSTILE, 2, 1)], caption=HOSTILE)}")
+    read = LexborHTMLParser(page(HOSTILE, escaped(HOSTILE), [Section("key", HOSTILE, body)]))
+    assert read.css("script") == []
+    assert {name for node in read.css("*") for name in node.attributes if name.startswith("on")} == set()
+    assert read.css_first("td").text() == HOSTILE.replace("\x1b", "\ufffd")
+    assert read.css_first("h1").text() == HOSTILE.replace("\x1b", "\ufffd")
+
+
+def test_the_policy_allows_pictures_in_data_uris_and_this_very_style_sheet():
+    read = LexborHTMLParser(page("t", Markup(""), [], style=".c0{fill:var(--kept)}"))
+    policy = read.css_first("meta[http-equiv=Content-Security-Policy]").attributes["content"]
+    sheet = re.search(r"<style>(.*?)</style>", page("t", Markup(""), [], style=".c0{fill:var(--kept)}").decode(), re.S)
+    digest = base64.b64encode(hashlib.sha256(sheet[1].encode()).digest()).decode()
+    assert "default-src 'none'" in policy
+    assert f"style-src 'sha256-{digest}'" in policy
+    assert "script-src" not in policy, "default-src forbids every script"
+
+
+def test_a_section_is_reached_from_the_contents():
+    read = LexborHTMLParser(page("t", Markup(""), [Section("flow", "Flow", Markup("<p>x</p>"))]))
+    (link,) = read.css("nav a")
+    assert read.css_first(link.attributes["href"]).css_first("h2").text() == "Flow"
+
+
+def test_bars_are_as_long_as_their_counts():
+    read = LexborHTMLParser(ranked([("a", 200, 50), ("b", 50, 50)], caption="c"))
+    assert [float(bar.attributes["width"]) for bar in read.css("rect")] == [100, 25, 25, 25]

@@ -117,13 +117,18 @@ class Addresses:
         self._lock = threading.Lock()
 
     def __call__(self, host: str, port: int, family: Any = socket.AF_UNSPEC) -> Found:
-        """Return what `checked_addresses` does, and raise what it raises; both are remembered."""
+        """Return what `checked_addresses` does, and raise what it raises.
+
+        Both are remembered, but for a failure that the resolver itself calls temporary.
+        """
         found = self.known(host, port, family)
         if found is not None:
             return found
         try:
             answer = checked_addresses(host, port, self._settings, self._connect_to, family)
         except (OSError, Refused, UnicodeError) as error:
+            if isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN:
+                raise
             self._remember((host, port, int(family)), NO_NAME_LIFE_S, type(error)(*error.args))  # without its frames
             raise
         self._remember((host, port, int(family)), NAME_LIFE_S, answer)

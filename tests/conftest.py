@@ -1,13 +1,27 @@
-"""What tests of several rooms share: one small Ray for all that need it."""
+"""What tests of several rooms share: one small Ray for all that need it, and shapes in signatures that are checked."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import jaxtyping
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+# Before the first import of these modules, or their signatures stay unchecked.
+HOOK = jaxtyping.install_import_hook(
+    [
+        "model.perceiver",
+        "model.media",
+        "model.cross_attention",
+        "model.semantics",
+        "model.language",
+        "model.vision",
+        "model.infimm",
+    ],
+    "beartype.beartype",
+)
 
 
 def pytest_collection_modifyitems(items):

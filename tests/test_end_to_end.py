@@ -213,37 +213,37 @@ def test_the_pictures_of_the_result_open(out, name):
         assert min(picture.size) > 300
 
 
-def rebuilt(recipe: dict, tmp_path: Path, folder: Path, *flags: str) -> dict[str, dict]:
+def rebuilt(programs: Path, recipe: dict, tmp_path: Path, folder: Path, *flags: str) -> dict[str, dict]:
     """Build again with a changed recipe; return what each pass had to do."""
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))
     with PictureServer() as server:
         host, port = server.address
         connect = [f"--connect-to={name}={host}:{port}" for name in recipe["fetch"]["allow_private_hosts"]]
-        assert main(["build", str(path), "--out", str(folder), *connect, *flags]) == 0
+        run_clean(programs / "infimm", "build", path, "--out", folder, *connect, *flags, cwd=tmp_path)
     return {entry["pass"]: entry for entry in json.loads((folder / "report" / "passes.json").read_text())}
 
 
-def test_another_clip_threshold_only_decides_and_packs_again(out, tmp_path):
+def test_another_clip_threshold_only_decides_and_packs_again(programs, out, tmp_path):
     recipe = yaml.safe_load(Path(RECIPE).read_text())
     copy = tmp_path / "build"
     shutil.copytree(out / "build", copy)
     before = read_manifest(str(copy / "shards"))
     step = next(step for step in recipe["steps"] if step["filter"] == "clip_score")
     threshold, step["min_score"] = step["min_score"], 0.9
-    did = rebuilt(recipe, tmp_path, copy)
+    did = rebuilt(programs, recipe, tmp_path, copy)
     assert {name for name, entry in did.items() if entry["work_items"]} == {"pack"}
     assert sum(info.num_images for info in read_manifest(str(copy / "shards"))) < sum(
         info.num_images for info in before
     )
     step["min_score"] = threshold
-    rebuilt(recipe, tmp_path, copy)
+    rebuilt(programs, recipe, tmp_path, copy)
     assert read_manifest(str(copy / "shards")) == before
 
 
-def test_one_worker_gives_the_same_bytes_as_all_of_them(out, tmp_path):
+def test_one_worker_gives_the_same_bytes_as_all_of_them(programs, out, tmp_path):
     recipe = yaml.safe_load(Path(RECIPE).read_text())
-    rebuilt(recipe, tmp_path, tmp_path / "alone", "--workers", "1")
+    rebuilt(programs, recipe, tmp_path, tmp_path / "alone", "--workers", "1")
     assert read_manifest(str(tmp_path / "alone" / "shards")) == read_manifest(str(out / "build" / "shards"))
 
 

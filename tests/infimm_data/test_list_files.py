@@ -86,6 +86,9 @@ class Listing:
     file_settings: ClassVar[tuple[str, ...]] = ("words",)
     words: str | None = None
 
+    def measure(self, document):
+        return {}
+
 
 def test_another_content_under_the_same_name_measures_again(tmp_path):
     path = tmp_path / "w.txt"

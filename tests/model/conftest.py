@@ -1,25 +1,10 @@
-"""A tiny InfiMM with open gates, and a tiny open_clip folder; shapes in signatures are checked while tests run."""
+"""A tiny InfiMM with open gates, and a tiny open_clip folder."""
 
 import json
 from pathlib import Path
 
-import jaxtyping
 import pytest
 import torch
-
-# Before the first import of these modules, or their signatures stay unchecked.
-HOOK = jaxtyping.install_import_hook(
-    [
-        "model.perceiver",
-        "model.media",
-        "model.cross_attention",
-        "model.semantics",
-        "model.language",
-        "model.vision",
-        "model.infimm",
-    ],
-    "beartype.beartype",
-)
 
 TOKENIZER = "package:pipelines.demo/data/tokenizer"
 SIDE = 16

@@ -18,6 +18,7 @@ from infimm_data.document import ImageNode
 from infimm_data.images import inspect_image
 from infimm_data.rules import AtLeast, AtMost, MeasuresImageNode
 from pipelines.recipe import Step, load_recipe
+from tests.filters.test_table import build
 
 RECIPES = sorted((Path(__file__).resolve().parents[2] / "configs/build").glob("*.yaml"))
 EVERY = pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
@@ -70,11 +71,9 @@ def test_no_named_recipe_asks_for_faces(recipe: Path) -> None:
     assert not [step.name for step in load_recipe(str(recipe)).steps if step.name == "image_heads"]
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in FILTERS if name not in ("url_list", "image_url_list")]
-)  # want a list
+@pytest.mark.parametrize("name", [name for name in FILTERS if name != "image_url_list"])  # want a list
 def test_no_filters_defaults_drop_a_portrait(name: str) -> None:
-    steps = (Step(name, FILTERS[name]()),)
+    steps = (Step(name, build(name)),)
     assert drops(steps, PORTRAIT, (450, 900)) == drops(steps, LANDSCAPE, (900, 450)) == []
 
 

@@ -12,6 +12,7 @@ sys.path.insert(0, str(HERE.parent))
 
 project = "InfiMM"
 author = "the founders of InfiMM"
+project_copyright = f"2026, {author}"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
 exclude_patterns = ["README.md"]
 html_theme = "furo"

@@ -38,6 +38,12 @@ def test_a_section_is_reached_from_the_contents():
     assert read.css_first(link.attributes["href"]).css_first("h2").text() == "Flow"
 
 
+def test_losses_are_not_said_to_be_kept():
+    assert (
+        "kept" not in LexborHTMLParser(ranked([("a", 2, 0)], caption="Dropped", is_lost=True)).css_first("span").text()
+    )
+
+
 def test_bars_are_as_long_as_their_counts():
     read = LexborHTMLParser(ranked([("a", 200, 50), ("b", 50, 50)], caption="c"))
     assert [float(bar.attributes["width"]) for bar in read.css("rect")] == [100, 25, 25, 25]

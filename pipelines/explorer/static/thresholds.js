@@ -86,7 +86,7 @@ function slider(one, histograms, moved) {
     el("div", { class: "set" }, range, exact,
       el("button", { type: "button", onclick: () => set(one.value), "aria-label": `${key} as it was` }, "as it was"),
       isNumber ? el("button", { type: "button", onclick: () => set(null), "aria-label": `${key} off` }, "off") : null));
-  return { box, redraw };
+  return { box, fill, redraw };
 }
 
 function funnelTable(lines) {
@@ -120,8 +120,12 @@ export async function showThresholds(build, show) {
   let asked = 0;
   let timer;
   let sliders = [];
+  let latest; // the last answer, and what was asked for it: a change that the server refuses is set back to these
+  let accepted;
 
-  function draw(found) {
+  function draw(found, sent) {
+    [latest, accepted] = [found, sent];
+    save.href = address("recipe");
     const said = Object.entries(found.kept).map(([name, [now, then]]) => `${name}: ${count(now)} kept, would be ${count(then)} (${then < now ? "" : "+"}${count(then - now)})`);
     counts.textContent = said.join(" · ") + (found.unmeasured ? ` · ${count(found.unmeasured)} images were never fetched or scored and count as dropped` : "");
     for (const one of sliders) one.redraw(found.histograms);
@@ -130,30 +134,43 @@ export async function showThresholds(build, show) {
   }
   async function recount() {
     const mine = ++asked;
+    const sent = new Map(changes);
     try {
       const found = await ask("recount");
       if (mine !== asked) return;
       problem.textContent = "";
-      save.href = address("recipe");
-      draw(found);
+      draw(found, sent);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      if (mine === asked) problem.textContent = error.message;
+      if (mine !== asked) return;
+      problem.textContent = `Set back: ${error.message}`;
+      changes.clear();
+      for (const [key, value] of accepted) changes.set(key, value);
+      for (const one of sliders) one.fill();
+      draw(latest, accepted);
     }
     counts.dataset.asked = mine;
   }
   const moved = () => {
     clearTimeout(timer);
     counts.dataset.asked = "";
+    save.href = address("recipe");
     timer = setTimeout(recount, PAUSE_MS);
   };
-  const first = await ask("recount");
+  let first;
+  try {
+    first = await ask("recount");
+  } catch (error) { // a change whose refusal nobody waited for
+    if (!(error instanceof Problem) || !changes.size) throw error;
+    changes.clear();
+    problem.textContent = `All set back: ${error.message}`;
+    first = await ask("recount");
+  }
   sliders = build.sliders.map((one) => slider(one, first.histograms, moved));
-  save.href = address("recipe");
   show("Thresholds", el("h2", {}, "What would other thresholds keep?"), counts,
     el("p", { class: "actions" }, save, el("button", { type: "button", onclick: () => { changes.clear(); showThresholds(build, show); } }, "All as they were")),
     problem,
     el("p", { class: "muted" }, "Filled: what would be kept. Outline: what is kept. Grey: all. Line: the threshold."),
     el("div", { class: "two" }, el("div", {}, sliders.map((one) => one.box)), el("div", {}, funnel, examples)));
-  draw(first);
+  draw(first, new Map(changes));
 }

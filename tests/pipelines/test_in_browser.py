@@ -213,6 +213,13 @@ def test_a_refused_value_is_set_back_and_said(tab, explorer, first, tmp_path):
     assert "changed: image_count.min_images=2\n" in (tmp_path / "recipe.yaml").read_text()
 
 
+@pytest.mark.parametrize("hash_", ["#/constructor", "#/document/%E0%A4%A", "#/nothing"])
+def test_an_address_that_is_none_of_ours_shows_the_documents(tab, explorer, hash_):
+    one = tab(f"{explorer.url}{hash_}")
+    one.page.wait_for_selector(".card")
+    assert one.problems == []
+
+
 def test_half_a_number_is_not_off(tab, explorer):
     one = tab(f"{explorer.url}#/thresholds")
     one.page.wait_for_selector(".slider")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import yaml
 
@@ -24,6 +24,7 @@ from pipelines.passes.heads import check_heads
 from pipelines.passes.measure import measure
 from pipelines.passes.pack import pack
 from pipelines.passes.score import score
+from pipelines.recipe import plain
 from pipelines.report import write_funnel, write_passes
 from pipelines.run import Run
 from pipelines.takedown import honouring_takedowns
@@ -122,7 +123,7 @@ def warn_of_nothing(decisions: Decisions) -> None:
 
 def prepare(run: Run) -> None:
     """Clear what a killed run left half-written, and write the resolved recipe."""
-    text = yaml.safe_dump(_plain(run.recipe.resolved()), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(plain(run.recipe.resolved()), sort_keys=False, allow_unicode=True)
     try:
         left = remove_leftovers(run.layout.out)
         write_bytes(run.layout.recipe, f"# resolved from {run.recipe.path}\n{text}".encode())
@@ -131,13 +132,6 @@ def prepare(run: Run) -> None:
     run.recipe = honouring_takedowns(run.recipe, run.layout)
     if left:
         log.info("removed=%d files that an interrupted run left unfinished", left)
-
-
-def _plain(value: Any) -> Any:
-    """Turn tuples into lists, which YAML writes without tags."""
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, tuple | list) else value
 
 
 def _anything_left(run: Run) -> None:

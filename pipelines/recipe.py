@@ -81,6 +81,13 @@ class _RecipeFile(Settings):
     output: OutputSettings = OutputSettings()
 
 
+def plain(value: Any) -> Any:
+    """Turn tuples into lists, which YAML writes without tags."""
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    return [plain(entry) for entry in value] if isinstance(value, tuple | list) else value
+
+
 @dataclass(frozen=True)
 class Step:
     """One entry of a recipe: the filter with its settings, under its config name."""

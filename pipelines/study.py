@@ -25,7 +25,7 @@ from pipelines.passes.verdicts import KEPT, WITH_DOCUMENT, shown
 from pipelines.recipe import Recipe
 from pipelines.stored import ImageGroups, stored_facts, stored_recipe
 
-NO_MEASURES = frozenset({"id", "node", "url", "offset", "sha256", "phash", "status"})
+NO_MEASURES = frozenset({"id", "node", "url", "offset", "sha256", "phash", "status", "stored_sha256"})
 """Columns of the facts that name a row or its bytes, and measure nothing."""
 
 MOST_COPIES = 200  # of one picture that are looked at to find the next one
@@ -111,7 +111,7 @@ class Study:
         table = self.facts.images if level == "image" else self.facts.documents
         names = [name for name in table.column_names if name not in NO_MEASURES]
         values = {name: table.column(name)[row].as_py() for name in names}
-        return {name: value for name, value in values.items() if value is not None and value == value}
+        return {name: value for name, value in values.items() if value not in (None, "") and value == value}
 
     def verdict(self, level: Level, row: int, decisions: Decisions | None = None) -> Verdict:
         """Return what became of a document or an image; decisions: of other thresholds."""
@@ -124,8 +124,11 @@ class Study:
             return Verdict(False, "document_dropped", "dropped with its document")
         rule = decisions.funnel[line]
         rows, values = verdicts.drops[line]
-        value = shown(values[np.searchsorted(rows, row)])
-        compared = f": {value}, threshold {rule.threshold}" if rule.threshold and rule.step != FETCHED else ""
+        compared = ""
+        if rule.measure.endswith("_group"):
+            compared = f": another of its group stays, by {rule.threshold}"
+        elif rule.threshold and rule.step != FETCHED:
+            compared = f": {shown(values[np.searchsorted(rows, row)])}, threshold {rule.threshold}"
         return Verdict(False, rule.reason, f"dropped by {rule.step} as {rule.reason}{compared}")
 
     def find(self, key: str) -> int | None:

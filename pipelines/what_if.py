@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import yaml
 from filters.table import FILTERS
 from infimm_data.config import build_entry
 from infimm_data.errors import ConfigError, did_you_mean
-from infimm_data.rules import measured_with
+from infimm_data.rules import EditsDocument, measured_with
 from infimm_data.yaml_loader import Loader
 from pipelines.facts import Facts
 from pipelines.layout import Layout
@@ -54,7 +54,8 @@ def what_if(layout: Layout, changes: Sequence[str]) -> Recount:
     """Return the recount of a build under changed bounds.
 
     changes: `text_length.min_words=20`, or `clip=0.27` where a step has one bound (the start of a step's name will
-    do). Raises ConfigError on an unknown step, key or value, and on a setting that shapes what is measured.
+    do), or `image_heads.keep_at_most.nsfw=0.2` where bounds have names. Raises ConfigError on an unknown step, key or
+    value, and on a setting that shapes what is measured.
     """
     recipe = stored_recipe(layout)
     changed_steps(recipe.steps, changes)  # a misspelt change is said before anything is read
@@ -67,12 +68,25 @@ def changed_steps(steps: Sequence[Step], changes: Sequence[str]) -> tuple[Step, 
     for change in changes:
         place, key, value = _parse(change, found)
         old = found[place]
-        entry = {"filter": old.name, **old.settings(), key: value}
+        if isinstance(old.filter, EditsDocument):
+            raise ConfigError(
+                f"{change}: {old.name} edits the text that is measured; change the recipe and build again"
+            )
+        entry = {"filter": old.name, **old.settings(), **bound(old.filter, key, value)}
         new = build_entry(FILTERS, entry, kind_key="filter", where=change)
         if measured_with(new) != measured_with(old.filter):
             raise ConfigError(f"{change}: '{key}' shapes what {old.name} measures; change the recipe and build again")
         found[place] = Step(old.name, new)
     return tuple(found)
+
+
+def bound(settings: Any, key: str, value: Any) -> dict[str, Any]:
+    """Return a bound of a filter by its field; `at_least.clip` is an entry of the bounds by name, None takes it out."""
+    name, dot, entry = key.partition(".")
+    bounds = getattr(settings, name, None)
+    if not dot or not isinstance(bounds, Mapping):
+        return {key: value}
+    return {name: {one: old for one, old in {**bounds, entry: value}.items() if old is not None}}
 
 
 def _parse(change: str, steps: Sequence[Step]) -> tuple[int, str, Any]:

@@ -54,6 +54,8 @@ def inspect_documents(arguments: argparse.Namespace, console: Console) -> bool:
     if asked and not found:
         where = "" if exists(Layout(arguments.out).recipe) else "; dropped documents are known to the build alone"
         raise ConfigError(f"{asked}: no such document in {arguments.out}{where}; 'infimm inspect' shows the first ones")
+    if not found:
+        say(console, f"{arguments.out}: no document was kept; 'infimm why' and --id tell of dropped ones")
     for one in found:
         say(console, f"{one.document.id} {one.place}", style="bold")
         show_document(one.document, one.sizes, console)
@@ -114,4 +116,6 @@ def _scores(measured: Any) -> str:
 
 
 def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if value.is_integer() else f"{value:.3g}"  # counts are stored as floats

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import Any
 
-from infimm_data.errors import InfiMMError
+from infimm_data.errors import ConfigError, InfiMMError
 from pipelines.explorer.browse import Browser, Wanted
 from pipelines.explorer.thresholds import Thresholds
 from pipelines.explorer.tokens import Packed, Reading, picture_of
@@ -23,7 +23,7 @@ from pipelines.study import load_study
 from pipelines.thumbnails import thumbnail
 
 SIDES = (96, 480)  # pixels of the longer side that pictures are shown with; any other number is not drawn
-MOST_CHANGES = 64
+MOST_CHANGES = 256  # thresholds changed at once; recipes have some dozens
 _KINDS = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
@@ -70,11 +70,11 @@ class Api:
         head, _, rest = path.removeprefix("api/").partition("/")
         found = self._answers.get(head) if path.startswith("api/") else None
         if found is None:
-            return _problem("there is nothing under this address", 404)
+            return problem("there is nothing under this address", 404)
         try:
             return found(rest, query)
         except InfiMMError as error:
-            return _problem(str(error), 400)
+            return problem(str(error), 400)
 
     def _build(self, rest: str, query: Query) -> Answer:
         funnel = funnel_or_none(self._study.layout) or {}
@@ -90,7 +90,10 @@ class Api:
         })  # fmt: skip
 
     def _changes(self, query: Query) -> list[str]:
-        return query.get("change", [])[:MOST_CHANGES]
+        asked = query.get("change", [])
+        if len(asked) > MOST_CHANGES:
+            raise ConfigError(f"{len(asked)} changes at once; expected at most {MOST_CHANGES}")
+        return asked
 
     def _decisions(self, query: Query) -> Decisions:
         """Return the decisions under the changes of a query; the latest are kept for the pages that show them."""
@@ -105,7 +108,7 @@ class Api:
     def _recount(self, rest: str, query: Query) -> Answer:
         with self._lock:
             found = self._thresholds.recount(self._changes(query))
-        for side in (*found["examples"]["documents"].values(),):
+        for side in found["examples"]["documents"].values():
             side["cards"] = [self._browser.card(row, self._study.decisions) for row in side.pop("rows")]
         return _json(found)
 
@@ -118,18 +121,18 @@ class Api:
         return _json(self._browser.find(wanted, _number(_one(query, "start")) or 0, self._decisions(query)))
 
     def _document(self, rest: str, query: Query) -> Answer:
-        row = self._row(rest)
+        row = self._study.find(rest)
         return _missing("document") if row is None else _json(self._browser.read(row, self._decisions(query)))
 
     def _cluster(self, rest: str, query: Query) -> Answer:
-        row, measure = self._row(rest), _one(query, "measure")
+        row, measure = self._study.find(rest), _one(query, "measure")
         names = self._study.facts.documents.column_names
         if row is None or measure not in names or not measure.endswith("_group"):
             return _missing("cluster")
         return _json(self._browser.cluster(row, measure, self._decisions(query)))
 
     def _tokens(self, rest: str, query: Query) -> Answer:
-        row = self._row(rest)
+        row = self._study.find(rest)
         if self._packed is None or row is None or self._study.is_taken_down("document", row):
             return _missing("packed document")
         found = self._packed.read(rest)
@@ -145,20 +148,18 @@ class Api:
         sample = self._packed.sample(key) if self._packed is not None else None
         return _picture(None if sample is None else picture_of(sample, _number(number) or 0), query)
 
-    def _row(self, key: str) -> int | None:
-        return self._study.find(key)
-
 
 def _json(data: Any) -> Answer:
     return Answer(json.dumps(data, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace"))
 
 
-def _problem(text: str, status: int) -> Answer:
+def problem(text: str, status: int) -> Answer:
+    """Return what went wrong, in words for the page."""
     return Answer(json.dumps({"problem": text}).encode(), status=status)
 
 
 def _missing(what: str) -> Answer:
-    return _problem(f"no such {what}", 404)
+    return problem(f"no such {what}", 404)
 
 
 def _picture(data: bytes | None, query: Query) -> Answer:

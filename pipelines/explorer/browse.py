@@ -53,13 +53,12 @@ class Browser:
         rows: list[int] = []
         after: int | None = None
         started = time.monotonic()
-        for first, last, found in self._matching(wanted.text, start, mask):
+        for last, found in self._matching(wanted.text, start, mask):
             rows += found.tolist()
             is_long = time.monotonic() - started > SEARCH_S
             if len(rows) > PAGE or (is_long and last < self.study.facts.num_documents):
                 after = rows[PAGE] if len(rows) > PAGE else last
                 break
-            assert first <= last
         rows = rows[:PAGE]
         documents = zip(rows, self.study.documents(rows), strict=True)
         return {"rows": [self._card(row, one, decisions) for row, one in documents], "next": after}
@@ -74,10 +73,10 @@ class Browser:
             mask = mask & np.isin(verdicts.line, lines)
         return mask
 
-    def _matching(self, text: str, start: int, mask: Mask) -> Iterator[tuple[int, int, npt.NDArray[np.int64]]]:
-        """Yield (first row, row after the last, matching rows) of stretches of the documents from `start` on."""
+    def _matching(self, text: str, start: int, mask: Mask) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+        """Yield (row after the last, matching rows) of stretches of the documents from `start` on."""
         if not text:
-            yield start, len(mask), start + np.flatnonzero(mask[start:])[: PAGE + 1]
+            yield len(mask), start + np.flatnonzero(mask[start:])[: PAGE + 1]
             return
         for place, item in enumerate(self.study.facts.items):
             at, end = (int(edge) for edge in np.searchsorted(self.study.facts.document_item, [place, place + 1]))
@@ -91,7 +90,7 @@ class Browser:
                     if at + size > start:
                         here = mask[at : at + size] & _holds(parquet.read_row_group(group, ["url", "nodes"]), text)
                         rows = at + np.flatnonzero(here)
-                        yield at, at + size, rows[rows >= start]
+                        yield at + size, rows[rows >= start]
                     at += size
 
     def _card(self, row: int, document: Document, decisions: Decisions) -> dict[str, Any]:

@@ -13,14 +13,15 @@ import secrets
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
-from pipelines.explorer.api import Answer, Api
+from pipelines.explorer.api import MOST_CHANGES, Answer, Api, problem
 
 log = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 TIMEOUT_S = 30  # for a request to arrive
+MOST_FIELDS = MOST_CHANGES + 8
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
@@ -74,6 +75,10 @@ class _Server(ThreadingHTTPServer):
     token: str
     hosts: frozenset[str]
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log what ends a connection: mostly a page that was left before its pictures came."""
+        log.debug("connection ended", exc_info=True)
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
@@ -88,12 +93,22 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
             self._send(_refusal(403, "another site may not ask"))
             return
-        address = urlsplit(self.path)
-        token, slash, path = address.path.removeprefix("/").partition("/")
+        address, _, query = self.path.partition("?")
+        token, slash, path = address.removeprefix("/").partition("/")
         if not slash or not hmac.compare_digest(token.encode(), self.server.token.encode()):
             self._send(_refusal(403, "the address lacks the token that 'infimm explore' printed"))
             return
-        self._send(self.server.api.answer(path, parse_qs(address.query, max_num_fields=100)))
+        try:
+            asked = parse_qs(query, max_num_fields=MOST_FIELDS)
+        except ValueError:
+            self._send(_refusal(400, f"a question has at most {MOST_FIELDS} fields"))
+            return
+        try:
+            answer = self.server.api.answer(path, asked)
+        except Exception:  # said to the page, which would else wait; the terminal has the rest
+            log.exception("no answer")
+            answer = problem("the server failed; the terminal in which it runs tells how", 500)
+        self._send(answer)
 
     def _send(self, answer: Answer) -> None:
         self.send_response(answer.status)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -13,15 +13,15 @@ import yaml
 
 from infimm_data.errors import ConfigError
 from infimm_data.files import read_bytes
-from infimm_data.rules import AtLeast, AtMost, Level, Mask, Rule, measured_with
+from infimm_data.rules import AtLeast, AtMost, EditsDocument, Level, Mask, Rule, measured_with
 from pipelines.explorer.remembered import remembered
 from pipelines.histogram import Bars, bars_of
 from pipelines.passes.decide import Decisions
 from pipelines.passes.verdicts import Verdicts
-from pipelines.recipe import Step
+from pipelines.recipe import Step, plain
 from pipelines.stored import ImageGroups
 from pipelines.study import Study
-from pipelines.what_if import Recount, WhatIf, changed_steps
+from pipelines.what_if import Recount, WhatIf, bound, changed_steps
 
 EXAMPLES = 6  # documents or images that change sides, of each level and side
 
@@ -30,12 +30,16 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Slider:
-    """One bound of a step. measures: what it is compared with; value: a number, None (off), or a list of words."""
+    """One bound of a step. measures: what it is compared with.
+
+    value: a number, None (off), a list of words, or whether; is_whole: whether the number is a whole one.
+    """
 
     step: str
     key: str
     level: Level
-    value: float | int | tuple[str, ...] | None
+    value: float | int | bool | tuple[str, ...] | None
+    is_whole: bool
     measures: tuple[str, ...]
 
 
@@ -83,8 +87,7 @@ class Thresholds:
         new = {step.name: step for step in changed_steps(self._what_if.steps, changes)}
         stored = yaml.safe_load(read_bytes(self.study.layout.recipe))
         for entry in stored["steps"]:
-            settings = new[entry["filter"]].settings()
-            entry.update({key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()})
+            entry.update(plain(new[entry["filter"]].settings()))
         asked = ", ".join(changes) or "nothing"
         head = f"# What:    the recipe of a build with other thresholds; changed: {asked}\n"
         head += "# Run:     infimm build THIS --out OUT   (into the same OUT nothing is measured again)\n"
@@ -127,8 +130,10 @@ _LEVELS = ("documents", "images")
 
 def _numbers(study: Study, level: str, measure: str) -> npt.NDArray[np.float64]:
     column = study.facts.image_column(measure) if level == "image" else study.facts.document_column(measure)
-    is_text = column.dtype == object and any(isinstance(value, str) for value in column[:1_000])
-    return np.full(len(column), np.nan) if is_text else np.asarray(column, dtype=np.float64)
+    try:
+        return np.asarray(column, dtype=np.float64)
+    except ValueError:  # words
+        return np.full(len(column), np.nan)
 
 
 def _counts(places: npt.NDArray[np.int16], bars: int) -> list[int]:
@@ -165,20 +170,35 @@ def _some(rows: Rows) -> list[int]:
 
 
 def sliders_of(step: Step) -> list[Slider]:
-    """Return the bounds of a step: its settings that change no measure."""
+    """Return the bounds of a step, those by name one by one: its settings that change no measure; none of an edit."""
+    if isinstance(step.filter, EditsDocument):
+        return []
     fields = [one.name for one in dataclasses.fields(step.filter)]  # type: ignore[arg-type]  # filters are dataclasses
     fixed = {*measured_with(step.filter), "order"}
-    return [
-        Slider(step.name, key, step.filter.level, getattr(step.filter, key), _measures(step, key))
-        for key in fields
-        if key not in fixed
-    ]
+    found = []
+    for field in fields:
+        value = getattr(step.filter, field)
+        named = (
+            {f"{field}.{name}": one for name, one in value.items()} if isinstance(value, Mapping) else {field: value}
+        )
+        if field not in fixed and not isinstance(value, str):
+            is_whole = _is_whole(step, field)
+            found += [
+                Slider(step.name, key, step.filter.level, one, is_whole, _measures(step, key, one))
+                for key, one in named.items()
+            ]
+    return found
 
 
-def _measures(step: Step, key: str) -> tuple[str, ...]:
+def _is_whole(step: Step, field: str) -> bool:
+    """Return whether a bound takes whole numbers alone, as its annotation says."""
+    hint = get_type_hints(type(step.filter))[field]
+    return int in (hint, *get_args(hint)) and float not in get_args(hint)
+
+
+def _measures(step: Step, key: str, value: Any) -> tuple[str, ...]:
     """Return the measures that a bound is compared with: those of the rules that change with it."""
-    value = getattr(step.filter, key)
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | bool):
         return ()
     others: tuple[float | None, ...] = (1,) if value is None else (None, value + 1, value - 1)
     found = next((rules for other in others if (rules := _rules(step, key, other)) is not None), ())
@@ -191,6 +211,6 @@ def _measures(step: Step, key: str) -> tuple[str, ...]:
 def _rules(step: Step, key: str, value: float | None) -> tuple[Rule, ...] | None:
     """Return the rules under another value, None where the filter does not take it."""
     try:
-        return dataclasses.replace(step.filter, **{key: value}).rules()  # type: ignore[type-var]
+        return dataclasses.replace(step.filter, **bound(step.filter, key, value)).rules()  # type: ignore[type-var]
     except (ConfigError, TypeError):
         return None

@@ -40,7 +40,9 @@ def build_page(study: Study, funnel: dict[str, Any]) -> bytes:
     charts, album = Charts(), Album(study)
     sections = [
         Section("flow", "Where documents and images went", _flows(funnel)),
-        Section("reasons", "Why something was dropped", ranked(reasons(funnel), caption="Dropped, by reason")),
+        Section(
+            "reasons", "Why something was dropped", ranked(reasons(funnel), caption="Dropped, by reason", is_lost=True)
+        ),
         Section("documents", "Measures of documents", measures(study, charts, "document")),
         Section("images", "Measures of images", measures(study, charts, "image")),
         Section("sizes", "Images and tokens per kept document", _sizes(study, charts)),

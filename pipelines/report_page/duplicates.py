@@ -47,8 +47,10 @@ def duplicate_texts(study: Study, charts: Charts) -> Markup:
 
 
 def _cluster(study: Study, rows: Rows) -> str:
-    """Return the first members of a cluster beside each other, the kept one in front."""
+    """Return the first members of a cluster beside each other, the kept one in front; "" after a takedown of all."""
     rows = np.array([row for row in rows.tolist() if not study.is_taken_down("document", row)], dtype=np.int64)
+    if not len(rows):
+        return ""
     is_kept = study.decisions.documents.kept[rows]
     shown = rows[np.argsort(~is_kept, kind="stable")][:MEMBERS].tolist()
     cards = "".join(

@@ -63,8 +63,11 @@ def _cell(value: object) -> str:
     return f"<td{_class('number') if is_number else ''}>{escaped(shown)}</td>"
 
 
-def ranked(rows: Sequence[tuple[str, int, int]], *, caption: str) -> Markup:
-    """Return named counts as bars, longest first as given; each row: name, how many, how many of these are kept."""
+def ranked(rows: Sequence[tuple[str, int, int]], *, caption: str, is_lost: bool = False) -> Markup:
+    """Return named counts as bars, longest first as given; each row: name, how many, how many of these are kept.
+
+    is_lost: all of them are losses, of which none can be kept.
+    """
     most = max((total for _, total, _ in rows), default=0) or 1
     lines = []
     for name, total, kept in rows:
@@ -73,7 +76,7 @@ def ranked(rows: Sequence[tuple[str, int, int]], *, caption: str) -> Markup:
             f'<rect class="lost" width="{100 * total / most:.2f}" height="10"/>'
             f'<rect class="kept" width="{100 * kept / most:.2f}" height="10"/></svg>'
         )
-        numbers = f"<b>{total:,}</b>" if kept == total else f"<b>{total:,}</b>, {kept:,} kept"
+        numbers = f"<b>{total:,}</b>" if is_lost or kept == total else f"<b>{total:,}</b>, {kept:,} kept"
         lines.append(f"<li><bdi>{escaped(name)}</bdi><span>{numbers}</span>{bar}</li>")
     return Markup(f"<figure><figcaption>{escaped(caption)}</figcaption><ol class=ranked>{''.join(lines)}</ol></figure>")
 

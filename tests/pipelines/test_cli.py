@@ -196,6 +196,12 @@ def test_what_is_inspected_cannot_drive_the_terminal(tmp_path, capsys):
     assert not set(shown) & {"\x1b", "\x07", "\x9b"}
 
 
+def test_a_set_without_documents_is_said(tmp_path, capsys):
+    write_manifest(str(tmp_path / "shards"), [])
+    assert infimm("inspect", str(tmp_path)) == 0
+    assert "no document was kept" in capsys.readouterr().out
+
+
 def test_an_id_that_is_not_there_is_said(tmp_path, capsys):
     write_manifest(str(tmp_path / "shards"), [])
     assert infimm("inspect", str(tmp_path), "--id", "ff") == 2

@@ -200,6 +200,38 @@ def test_a_slider_is_moved_by_keys_and_the_result_saved(tab, explorer, tmp_path)
     assert f"min_words: {value}\n" in (tmp_path / "recipe.yaml").read_text()
 
 
+def test_a_refused_value_is_set_back_and_said(tab, explorer, first, tmp_path):
+    one = tab(f"{explorer.url}#/thresholds")
+    one.page.wait_for_selector(".slider")
+    before = moved(one.page, "image_count.min_images", "2")
+    assert moved(one.page, "text_length.min_words", "-3.5") == before
+    assert "Set back" in one.page.inner_text("main .problem")
+    assert one.page.input_value('[id="text_length.min_words"]') == "10"
+    with one.page.expect_download() as started:
+        one.page.click("#save")
+    started.value.save_as(tmp_path / "recipe.yaml")
+    assert "changed: image_count.min_images=2\n" in (tmp_path / "recipe.yaml").read_text()
+
+
+@pytest.mark.parametrize("hash_", ["#/constructor", "#/document/%E0%A4%A", "#/nothing"])
+def test_an_address_that_is_none_of_ours_shows_the_documents(tab, explorer, hash_):
+    one = tab(f"{explorer.url}{hash_}")
+    one.page.wait_for_selector(".card")
+    assert one.problems == []
+
+
+def test_half_a_number_is_not_off(tab, explorer):
+    one = tab(f"{explorer.url}#/thresholds")
+    one.page.wait_for_selector(".slider")
+    before = one.page.inner_text("#counts")
+    one.page.focus('[id="text_length.min_words"]')
+    one.page.keyboard.press("Control+A")
+    one.page.keyboard.type("-")
+    one.page.keyboard.press("Tab")
+    one.page.wait_for_timeout(300)
+    assert one.page.inner_text("#counts") == before
+
+
 def test_documents_are_walked_and_read_with_keys_alone(tab, explorer):
     one = tab(explorer.url)
     one.page.wait_for_selector(".card")

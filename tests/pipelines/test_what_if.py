@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from filters.c4_lines import C4Lines
 from filters.stored_score import StoredScore
 from filters.table import FILTERS
 from filters.text_length import TextLength
@@ -124,3 +125,22 @@ def test_a_bound_by_name_over_what_the_dump_measured_can_be_another():
     steps = (Step("stored_score", StoredScore(best={"clip": 0.3})),)
     (changed,) = changed_steps(steps, ["stored_score.best={clip: 0.2}"])
     assert changed.filter.best == {"clip": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("change", "bounds"),
+    [
+        ("stored_score.at_least.clip=0.2", {"clip": 0.2, "punsafe": 0.1}),
+        ("stored_score.at_least.clip=null", {"punsafe": 0.1}),
+    ],
+)
+def test_one_of_several_bounds_by_name_is_changed_alone(change, bounds):
+    steps = (Step("stored_score", StoredScore(at_least={"clip": 0.3, "punsafe": 0.1})),)
+    (changed,) = changed_steps(steps, [change])
+    assert changed.filter.at_least == bounds
+    assert list(changed.filter.at_least) == list(bounds)
+
+
+def test_a_bound_of_an_edit_is_refused_for_it_changes_what_was_measured():
+    with pytest.raises(ConfigError, match="c4_lines edits the text that is measured"):
+        changed_steps((Step("c4_lines", C4Lines()),), ["c4_lines.min_words=5"])

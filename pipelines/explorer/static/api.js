@@ -2,12 +2,12 @@
 
 export class Problem extends Error {}
 
-/** Thresholds that were changed and not yet written down: "step.key" to its value as YAML. */
+/** Thresholds that were changed and not yet written down: "step.key" to its value. */
 export const changes = new Map();
 
 export const query = (parameters = {}) => {
   const asked = new URLSearchParams(parameters);
-  for (const [key, value] of changes) asked.append("change", `${key}=${value}`);
+  for (const [key, value] of changes) asked.append("change", `${key}=${JSON.stringify(value)}`);
   return asked.toString();
 };
 

@@ -1,6 +1,6 @@
 // Browse and search documents; read one as a reader would see it; see its twins beside it.
 
-import { ask } from "./api.js";
+import { ask, changes, Problem } from "./api.js";
 import { badge, count, el, measures } from "./dom.js";
 
 const wanted = { state: "all", reason: "", text: "" };
@@ -34,14 +34,23 @@ export async function showDocuments(build, show) {
     field("state", "Show", choice([["all", "all"], ["kept", "kept"], ["dropped", "dropped"]], wanted.state)),
     field("reason", "Dropped as", choice([["", "anything"], ...build.reasons.map((one) => [one, one])], wanted.reason)),
     el("button", {}, "Search"));
-  show("Documents", el("h2", {}, `${count(build.documents)} documents, ${count(build.images)} images`), form, said, cards, more);
+  show("Documents", el("h2", {}, `${count(build.documents)} documents, ${count(build.images)} images`),
+    changes.size ? el("p", { class: "problem" }, `Verdicts under ${count(changes.size)} changed `, el("a", { href: "#/thresholds" }, "thresholds")) : null,
+    form, said, cards, more);
 
   let asked = 0;
   async function load(from) {
     const mine = ++asked;
     more.hidden = true;
     said.textContent = "looking ...";
-    const found = await ask("documents", { ...wanted, start: from });
+    let found;
+    try {
+      found = await ask("documents", { ...wanted, start: from });
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      if (mine === asked) said.textContent = error.message;
+      return;
+    }
     if (mine !== asked) return;
     listed.push(...found.rows.map((one) => one.id));
     cards.append(...found.rows.map((one) => el("li", {}, card(one))));

@@ -10,11 +10,20 @@ const VIEWS = { documents: showDocuments, document: showDocument, cluster: showC
 let build;
 let visits = 0;
 
+/** Return the words of an address; none where it is no address of ours. */
+function words(hash) {
+  try {
+    return hash.replace(/^#\//, "").split("/").map(decodeURIComponent);
+  } catch {
+    return [];
+  }
+}
+
 async function go() {
   const mine = ++visits;
   const showHere = (...parts) => { if (mine === visits) show(...parts); }; // an answer that comes late shows nothing
-  const [name, ...rest] = location.hash.replace(/^#\//, "").split("/").map(decodeURIComponent);
-  const view = VIEWS[name] ? name : "documents";
+  const [name, ...rest] = words(location.hash);
+  const view = Object.hasOwn(VIEWS, name) ? name : "documents";
   for (const key of ["documents", "thresholds"]) {
     const link = document.getElementById(`to-${key}`);
     if (key === view) link.setAttribute("aria-current", "page");

@@ -7,7 +7,14 @@ import { count, el } from "./dom.js";
 const STEPS = 400; // places of a slider
 const PAUSE_MS = 60; // after the last move before the server is asked
 
-const yaml = (value) => (Array.isArray(value) ? `[${value.join(", ")}]` : value === null ? "null" : String(value));
+/** Return a value as its field shows it, and the value that a field shows; undefined where it shows none. */
+const written = (value) => (value === null ? "" : Array.isArray(value) ? value.join(", ") : String(value));
+function read(field) {
+  if (field.type === "checkbox") return field.checked;
+  if (field.type === "text") return field.value.split(",").map((word) => word.trim()).filter(Boolean);
+  if (!field.validity.valid) return undefined; // half a number is not "off"
+  return field.value === "" ? null : Number(field.value);
+}
 
 /** Return the value at a place of the slider: the histogram's axis is the slider's. */
 function valueAt(histogram, place, isWhole) {
@@ -44,27 +51,30 @@ function slider(one, histograms, moved) {
   const key = `${one.step}.${one.key}`;
   const measure = one.measures.find((name) => histograms[name]);
   const histogram = histograms[measure];
-  const isNumber = one.value === null || typeof one.value === "number";
-  const isWhole = isNumber && (Number.isInteger(one.value) || histogram?.edges[0] % 1 !== 0) && !(histogram && histogram.edges.at(-1) <= 1);
+  const isFlag = typeof one.value === "boolean";
+  const isNumber = !isFlag && !Array.isArray(one.value);
   const drawing = el("div");
   const range = histogram && isNumber ? el("input", { type: "range", min: 0, max: STEPS, step: 1, id: `${key}-range`, "aria-label": `${key} by its distribution` }) : null;
-  const exact = el("input", { type: isNumber ? "number" : "text", step: "any", id: key });
-  const current = () => (changes.has(key) ? exact.value === "" ? null : isNumber ? Number(exact.value) : exact.value : one.value);
+  const exact = el("input", { type: isFlag ? "checkbox" : isNumber ? "number" : "text", step: isNumber ? "any" : null, id: key });
+  const current = () => (changes.has(key) ? changes.get(key) : one.value);
+  const fill = () => {
+    const value = current();
+    if (isFlag) exact.checked = value;
+    else exact.value = written(value);
+    if (!range) return;
+    if (value !== null) range.value = placeOf(histogram, value);
+    range.setAttribute("aria-valuetext", value === null ? "off" : written(value));
+  };
   const set = (value) => {
-    if (yaml(value) === yaml(one.value)) changes.delete(key);
-    else changes.set(key, yaml(value));
-    exact.value = value === null ? "" : Array.isArray(value) ? value.join(", ") : value;
-    if (range && value !== null) range.value = placeOf(histogram, value);
+    if (value === undefined) return;
+    if (JSON.stringify(value) === JSON.stringify(one.value)) changes.delete(key);
+    else changes.set(key, value);
+    fill();
     moved();
   };
-  range?.addEventListener("input", () => set(valueAt(histogram, Number(range.value), isWhole)));
-  exact.addEventListener("change", () => {
-    const words = exact.value.split(",").map((word) => word.trim()).filter(Boolean);
-    set(isNumber ? (exact.value === "" ? null : Number(exact.value)) : words);
-  });
-  const held = changes.get(key);
-  exact.value = held !== undefined && held !== "null" ? held.replace(/^\[|\]$/g, "") : one.value === null ? "" : Array.isArray(one.value) ? one.value.join(", ") : one.value;
-  if (range && current() !== null) range.value = placeOf(histogram, current());
+  range?.addEventListener("input", () => set(valueAt(histogram, Number(range.value), one.is_whole)));
+  exact.addEventListener("change", () => set(read(exact)));
+  fill();
   const redraw = (drawn) => {
     if (drawn[measure]) drawing.replaceChildren(bars(drawn[measure], isNumber ? current() : null, measure));
   };
@@ -76,7 +86,7 @@ function slider(one, histograms, moved) {
     el("div", { class: "set" }, range, exact,
       el("button", { type: "button", onclick: () => set(one.value), "aria-label": `${key} as it was` }, "as it was"),
       isNumber ? el("button", { type: "button", onclick: () => set(null), "aria-label": `${key} off` }, "off") : null));
-  return { box, redraw };
+  return { box, fill, redraw };
 }
 
 function funnelTable(lines) {
@@ -110,8 +120,12 @@ export async function showThresholds(build, show) {
   let asked = 0;
   let timer;
   let sliders = [];
+  let latest; // the last answer, and what was asked for it: a change that the server refuses is set back to these
+  let accepted;
 
-  function draw(found) {
+  function draw(found, sent) {
+    [latest, accepted] = [found, sent];
+    save.href = address("recipe");
     const said = Object.entries(found.kept).map(([name, [now, then]]) => `${name}: ${count(now)} kept, would be ${count(then)} (${then < now ? "" : "+"}${count(then - now)})`);
     counts.textContent = said.join(" · ") + (found.unmeasured ? ` · ${count(found.unmeasured)} images were never fetched or scored and count as dropped` : "");
     for (const one of sliders) one.redraw(found.histograms);
@@ -120,30 +134,43 @@ export async function showThresholds(build, show) {
   }
   async function recount() {
     const mine = ++asked;
+    const sent = new Map(changes);
     try {
       const found = await ask("recount");
       if (mine !== asked) return;
       problem.textContent = "";
-      save.href = address("recipe");
-      draw(found);
+      draw(found, sent);
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      if (mine === asked) problem.textContent = error.message;
+      if (mine !== asked) return;
+      problem.textContent = `Set back: ${error.message}`;
+      changes.clear();
+      for (const [key, value] of accepted) changes.set(key, value);
+      for (const one of sliders) one.fill();
+      draw(latest, accepted);
     }
     counts.dataset.asked = mine;
   }
   const moved = () => {
     clearTimeout(timer);
     counts.dataset.asked = "";
+    save.href = address("recipe");
     timer = setTimeout(recount, PAUSE_MS);
   };
-  const first = await ask("recount");
+  let first;
+  try {
+    first = await ask("recount");
+  } catch (error) { // a change whose refusal nobody waited for
+    if (!(error instanceof Problem) || !changes.size) throw error;
+    changes.clear();
+    problem.textContent = `All set back: ${error.message}`;
+    first = await ask("recount");
+  }
   sliders = build.sliders.map((one) => slider(one, first.histograms, moved));
-  save.href = address("recipe");
   show("Thresholds", el("h2", {}, "What would other thresholds keep?"), counts,
     el("p", { class: "actions" }, save, el("button", { type: "button", onclick: () => { changes.clear(); showThresholds(build, show); } }, "All as they were")),
     problem,
     el("p", { class: "muted" }, "Filled: what would be kept. Outline: what is kept. Grey: all. Line: the threshold."),
     el("div", { class: "two" }, el("div", {}, sliders.map((one) => one.box)), el("div", {}, funnel, examples)));
-  draw(first);
+  draw(first, new Map(changes));
 }

@@ -9,11 +9,15 @@ import pytest
 import yaml
 from PIL import Image
 
+from filters.c4_lines import C4Lines
+from filters.image_heads import ImageHeads
+from filters.stored_score import StoredScore
 from infimm_data.shards import read_index, read_manifest
+from pipelines.explorer.api import MOST_CHANGES
 from pipelines.explorer.browse import differences
 from pipelines.explorer.thresholds import sliders_of
 from pipelines.layout import Layout
-from pipelines.recipe import load_recipe
+from pipelines.recipe import Step, load_recipe
 from pipelines.what_if import what_if
 from tests.pipelines.made_source import STEPS
 
@@ -80,6 +84,35 @@ def test_every_bound_of_the_recipe_is_a_slider_with_its_measure():
     assert sliders["image_count.max_images"].measures == ("images_kept",)
     assert sliders["image_url.keep_schemes"].measures == ()
     assert "image_duplicate.distance" not in sliders, "it shapes what is measured"
+
+
+def test_bounds_by_name_are_sliders_of_their_own_and_words_of_the_settings_none():
+    step = Step("stored_score", StoredScore(at_least={"clip": 0.3}, one_of={"nsfw": ("unlikely",)}))
+    found = {slider.key: (slider.value, slider.measures) for slider in sliders_of(step)}
+    assert found == {
+        "at_least.clip": (0.3, ("dump_clip",)), "one_of.nsfw": (("unlikely",), ()), "keep_unknown": (False, ()),
+    }  # fmt: skip
+    heads = ImageHeads(heads={"nsfw": "nsfw.pth"}, keep_at_most={"nsfw": 0.1})
+    assert [slider.measures for slider in sliders_of(Step("image_heads", heads))] == [("head_nsfw",)]
+
+
+def test_an_edit_has_no_sliders():
+    assert sliders_of(Step("c4_lines", C4Lines())) == []
+
+
+def test_a_bound_takes_whole_numbers_where_its_filter_does():
+    sliders = [slider for step in STEPS for slider in sliders_of(step)]
+    whole = {slider.key: slider.is_whole for slider in sliders}
+    assert (whole["min_words"], whole["max_aspect"], whole["min_brightness"]) == (True, False, False)
+
+
+def test_a_list_after_the_last_document_is_empty(api):
+    assert ask(api, "documents", start="9999") == {"rows": [], "next": None}
+
+
+def test_more_changes_than_are_counted_are_refused(api):
+    many = ["text_length.min_words=1"] * (MOST_CHANGES + 1)
+    assert "expected at most" in ask(api, "recount", 400, change=many)["problem"]
 
 
 def test_the_saved_recipe_builds_what_was_counted(api, tmp_path):

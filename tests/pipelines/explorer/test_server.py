@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from pipelines.cli import main
-from pipelines.explorer.server import POLICY, Explorer
+from pipelines.explorer.server import MOST_FIELDS, POLICY, Explorer
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,22 @@ def test_every_answer_forbids_what_a_hostile_page_would_want(path, explorer):
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
 def test_nothing_can_be_written(method, explorer):
     assert get(explorer, f"/{explorer.token}/api/build", method)[0] == 501
+
+
+def test_more_fields_than_a_page_sends_are_refused(explorer):
+    status, _, body = get(explorer, f"/{explorer.token}/api/recount?{'&'.join(['change=a'] * 1_000)}")
+    assert (status, body) == (400, f"a question has at most {MOST_FIELDS} fields\n".encode())
+
+
+def test_a_fault_of_ours_is_an_answer_too(explorer, api, monkeypatch, caplog):
+    def fails(path, query):
+        raise RuntimeError("made to fail")
+
+    monkeypatch.setattr(api, "answer", fails)
+    status, _, body = get(explorer, f"/{explorer.token}/api/build")
+    assert status == 500
+    assert "the server failed" in json.loads(body)["problem"]
+    assert "made to fail" in caplog.text
 
 
 def test_it_listens_on_the_loopback_address_alone(explorer):

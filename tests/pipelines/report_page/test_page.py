@@ -6,9 +6,10 @@ import base64
 import hashlib
 import re
 
+import pytest
 from selectolax.lexbor import LexborHTMLParser
 
-from pipelines.report_page.page import Markup, Section, escaped, page, ranked, table
+from pipelines.report_page.page import Markup, Section, escaped, page, ranked, style_sheet, table
 
 HOSTILE = "<script>alert(1)</script>\" onload='x' &amp; \x1b[31m"
 
@@ -36,6 +37,30 @@ def test_a_section_is_reached_from_the_contents():
     read = LexborHTMLParser(page("t", Markup(""), [Section("flow", "Flow", Markup("<p>x</p>"))]))
     (link,) = read.css("nav a")
     assert read.css_first(link.attributes["href"]).css_first("h2").text() == "Flow"
+
+
+def test_losses_are_not_said_to_be_kept():
+    assert (
+        "kept" not in LexborHTMLParser(ranked([("a", 2, 0)], caption="Dropped", is_lost=True)).css_first("span").text()
+    )
+
+
+def luminance(colour):
+    """WCAG 2.2, relative luminance of #rrggbb."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize("name", ["ink", "muted", "kept", "lost", "bound", "link"])
+def test_every_ink_is_read_on_both_grounds(name, theme):
+    """WCAG 2.2, 1.4.3: 4.5 to 1 for text of normal size."""
+    found = re.findall(r"--(\w+): light-dark\((#\w{6}), (#\w{6})\)", style_sheet())
+    inks = {key: pair[theme] for key, *pair in found}
+    for ground in ("page", "card"):
+        darker, lighter = sorted((luminance(inks[name]), luminance(inks[ground])))
+        assert (lighter + 0.05) / (darker + 0.05) >= 4.5
 
 
 def test_bars_are_as_long_as_their_counts():

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from infimm_data.errors import InfiMMError
+from infimm_data.errors import ConfigError
 from infimm_data.progress import Track
 from infimm_data.stream.batch import Batch
 from infimm_data.stream.stream import one_pass
@@ -101,7 +101,7 @@ def _train(
                 break
             done, num_tokens = step, num_tokens + facts.num_tokens
             writer.poll()
-            _note(facts, step, config, journal=journal, track=track)
+            _note(run, facts, step, journal=journal, track=track)
             if _is_due(step, config.checkpoint_every):
                 save(run, writer, step)
                 saved = step
@@ -109,9 +109,9 @@ def _train(
                 _evaluate(run, data, journal, step)
                 _show(run, watch, step)
         if done == 0:
-            raise InfiMMError(f"{data}: not enough rows for one step of {config.rows_per_step}; lower rows_per_step")
+            raise ConfigError(f"{data}: not enough rows for one step of {config.rows_per_step}; lower rows_per_step")
         if journal and journal.has_steps:
-            journal.write(done)
+            journal.write(done, stream=run.stream.state_dict())
         if saved < done:
             save(run, writer, done)
         heldout = _evaluate(run, data, journal if done > first_step else None, done)
@@ -131,12 +131,12 @@ def _train(
     )
 
 
-def _note(facts: StepFacts, step: int, config: TrainConfig, *, journal: TrainLog | None, track: Track | None) -> None:
+def _note(run: TrainingRun, facts: StepFacts, step: int, *, journal: TrainLog | None, track: Track | None) -> None:
     """Log a step and show it, on the rank that does."""
     if journal:
         journal.add(facts)
-        if step % config.log_every == 0:
-            journal.write(step)
+        if step % run.config.log_every == 0:
+            journal.write(step, stream=run.stream.state_dict())
     if track:
         track.advance(note=f"loss {facts.loss_sum / max(facts.num_targets, 1):.3f}")
 

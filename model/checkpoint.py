@@ -56,7 +56,7 @@ class LoadedModel:
 def checkpoints(out: str) -> list[Path]:
     """Return the finished checkpoints of a run, oldest first."""
     folder = Path(out) / "checkpoints"
-    return sorted(folder.glob(f"{PREFIX}*")) if folder.is_dir() else []
+    return sorted(one for one in folder.glob(f"{PREFIX}*") if one.name.removeprefix(PREFIX).isdecimal())
 
 
 def remove_checkpoints_after(out: str, step: int) -> None:
@@ -111,7 +111,10 @@ def shapes_of(folder: Path) -> Shapes:
     try:
         metadata = HuggingFaceStorageReader(str(folder / TENSORS)).read_metadata()
     except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"{folder}/{TENSORS}: cannot be read: {' '.join(str(error).split())[:300]}") from None
+        raise ConfigError(
+            f"{folder}/{TENSORS}: cannot be read: {' '.join(str(error).split())[:300]}; "
+            "without this folder a run goes on from the checkpoint before"
+        ) from None
     return {name: tuple(about.size) for name, about in metadata.state_dict_metadata.items()}  # type: ignore[union-attr]  # tensors alone
 
 

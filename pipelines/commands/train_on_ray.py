@@ -11,6 +11,7 @@ from typing import Any, cast
 from infimm_data.config import parse_settings
 from infimm_data.errors import ConfigError, InfiMMError
 from infimm_data.progress import Track
+from model.checkpoint import checkpoints
 from model.config import TrainConfig
 from model.train import TrainResult, train
 from model.train_log import read_metrics
@@ -25,11 +26,20 @@ SECONDS_BETWEEN_LOOKS = 1.0  # at the log of the run, for its progress
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """Where a run takes its data and puts what it makes: paths that every worker reaches under the same name."""
+    """Where a run takes its data and puts what it makes: paths that every worker reaches under the same name.
+
+    replaces: the `marks` of the checkpoints that a run which starts anew found, None where it goes on from them.
+    """
 
     data: str
     out: str
     start: str | None
+    replaces: tuple[str, ...] | None = None
+
+
+def marks(out: str) -> tuple[str, ...]:
+    """Return name and time of each checkpoint of a run: others than before once its first new one is there."""
+    return tuple(f"{one.name} {one.stat().st_mtime_ns}" for one in checkpoints(out))
 
 
 def train_on_ray(config: TrainConfig, launch: Launch, *, address: str, workers: int | None) -> TrainResult:
@@ -88,7 +98,10 @@ def _rank(given: dict[str, Any]) -> TrainResult | InfiMMError:
     config = parse_settings(given["config"], TrainConfig, where="recipe")
     launch = Launch(**given["launch"])
     try:
-        return train(config, data=launch.data, out=launch.out, start=launch.start)
+        # Workers that are started again go on from what the first ones wrote; those remove the old run's checkpoints,
+        # once recipe and data turn out to be right.
+        goes_on = launch.replaces is None or marks(launch.out) != tuple(launch.replaces)
+        return train(config, data=launch.data, out=launch.out, resume=goes_on, start=launch.start)
     except InfiMMError as error:
         return error
 

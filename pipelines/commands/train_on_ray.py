@@ -82,7 +82,7 @@ def _fit(config: TrainConfig, launch: Launch, count: int, *, is_cuda: bool) -> T
         ),
     )
     try:
-        with _Progress(launch.out, config.steps):
+        with _Progress(launch, config.steps):
             result = trainer.fit()
     except TrainingFailedError as error:
         raise InfiMMError(f"training on Ray failed: {_cause(error)}; the same command goes on from here") from None
@@ -118,19 +118,25 @@ def _cause(error: BaseException) -> str:
 class _Progress:
     """Shows the progress of a run from the log that it writes, as the workers' own words stay where they are."""
 
-    def __init__(self, out: str, steps: int) -> None:
-        self._metrics, self._steps = Path(out) / "metrics.jsonl", steps
+    def __init__(self, launch: Launch, steps: int) -> None:
+        self._metrics, self._steps = Path(launch.out) / "metrics.jsonl", steps
+        self._old = [] if launch.replaces is None else read_metrics(self._metrics)
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
     def _follow(self) -> None:
-        shown = max((line["step"] for line in read_metrics(self._metrics)), default=0)
+        shown = max((line["step"] for line in self._lines()), default=0)
         with Track("train", self._steps - shown, unit="steps") as track:
             while not self._is_over.wait(SECONDS_BETWEEN_LOOKS):
-                lines = [line for line in read_metrics(self._metrics) if "loss" in line]
+                lines = [line for line in self._lines() if "loss" in line]
                 if lines and lines[-1]["step"] > shown:
                     track.advance(lines[-1]["step"] - shown, note=f"loss {lines[-1]['loss']:.3f}")
                     shown = lines[-1]["step"]
+
+    def _lines(self) -> list[dict[str, Any]]:
+        """Return the lines of this run: none while those of the run that it replaces are still there."""
+        lines = read_metrics(self._metrics)
+        return [] if lines == self._old else lines
 
     def __enter__(self) -> _Progress:
         self._thread.start()

@@ -158,6 +158,8 @@ def _batches(run: TrainingRun) -> tuple[list[Batch], _Counts | None]:
         said = run.world.gather(None if problem is None else str(problem))
         rank, first = next((rank, one) for rank, one in enumerate(said) if one is not None)
         raise problem or InfiMMError(f"rank {rank}: {first}")
+    if num_ended and batches:
+        run.stream.failures.left_out("row_without_step", len(batches) * run.micro_rows, "rows at the end of the stream")
     return batches, None if num_ended else _counts(rest, waited)
 
 

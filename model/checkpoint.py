@@ -11,6 +11,7 @@ Any number of ranks reads what any number wrote. Nothing in it is a pickle.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import warnings
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from model.config import TrainConfig
 from model.infimm import InfiMM, build_model, vision_of
 from model.tokenizer import Tokenizer, load_tokenizer
 from model.train_state import WEIGHT, language_fingerprint, weights
+
+log = logging.getLogger(__name__)
 
 FORMAT = 2  # of the folder; raise it when a file changes meaning
 
@@ -167,6 +170,9 @@ def check_recipe(folder: Path, config: TrainConfig) -> dict[str, Any]:
     if about["step"] > config.steps:
         asked = f"the run is at step {about['step']}, but the recipe asks for {config.steps} in all"
         raise ConfigError(f"{folder}: {asked}; raise 'steps', or start anew with --restart")
+    if began.steps != config.steps and config.optimizer.schedule != "constant":
+        kind = config.optimizer.schedule
+        log.warning("steps: %d, was %d: the %s schedule is another from here on", config.steps, began.steps, kind)
     return about
 
 

@@ -72,6 +72,13 @@ def test_more_steps_go_on_and_another_recipe_is_refused(data, recipe, tmp_path):
         train(recipe(rows_per_step=2), data=data, out=str(tmp_path))
 
 
+def test_other_steps_under_a_schedule_that_falls_are_said(data, recipe, tmp_path, caplog):
+    falls = {"optimizer": {"schedule": "cosine"}}
+    train(recipe(steps=1, **falls), data=data, out=str(tmp_path))
+    train(recipe(steps=2, **falls), data=data, out=str(tmp_path))
+    assert "steps: 2, was 1: the cosine schedule is another from here on" in caplog.text
+
+
 def test_without_resume_the_run_starts_over(data, recipe, tmp_path):
     train(recipe(), data=data, out=str(tmp_path))
     assert train(recipe(), data=data, out=str(tmp_path), resume=False).num_tokens > 0

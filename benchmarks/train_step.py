@@ -31,14 +31,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from blocks import padded, published_block, published_resampler
 from torch import Tensor, nn
+from train_rows import MAX_IMAGES, batch_of, packed_rows, padded_rows, pages
 
 from infimm_data.stream.batch import Batch
-from infimm_data.stream.pack import pack
 from infimm_data.stream.tokens import IGNORED
 from model.compiling import compile_model
 from model.config import CrossAttentionSettings, LanguageSettings, OptimizerSettings, VisionSettings
@@ -50,9 +49,7 @@ from model.perceiver import PerceiverResampler
 from model.training_run import set_precision
 from model.vision import VisionTower, load_vision, tower_of
 
-MAX_IMAGES = 6  # of a padded row, as published
 DOCUMENTS = 64  # drawn for each row of a step; rows are taken evenly from them
-IMAGE = 1  # the id that stands for <image>
 
 
 @dataclass(frozen=True)
@@ -83,67 +80,6 @@ LAYOUTS = {
         CrossAttentionSettings(heads=4, head_width=16, gate_start=0.5), None,
     ),
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Pages:
-    """Documents as (tokens, positions of their images)."""
-
-    lengths: list[int]
-    images: list[list[int]]
-
-
-def pages(count: int, seed: int = 0) -> Pages:
-    """Return documents as long as OBELICS', each image at the start of a part of its document."""
-    rng = np.random.default_rng(seed)
-    lengths = (np.exp(rng.normal(np.log(815) - 0.5, 1.0, count)).astype(int) + 10).tolist()
-    numbers = np.minimum(rng.geometric(1 / 2.5, count), 30).tolist()
-    places = [
-        sorted(rng.choice(np.arange(1, n), min(k, n - 1), replace=False).tolist())
-        for n, k in zip(lengths, numbers, strict=True)
-    ]
-    return Pages(lengths, places)
-
-
-def batch_of(rows: list[list[tuple[int, list[int]]]], tokens: int, side: int, vocabulary: int) -> Batch:
-    """Return rows of (length, positions of images) as a batch; ids and pixels are random, from a fixed seed."""
-    torch.manual_seed(1)
-    ids = torch.randint(2, vocabulary, (len(rows), tokens))
-    document_ids, image_index = torch.full_like(ids, -1), torch.full_like(ids, -1)
-    position_ids, number = torch.zeros_like(ids), 0
-    for row, parts in enumerate(rows):
-        start = 0
-        for document, (length, images) in enumerate(parts):
-            document_ids[row, start : start + length] = document
-            position_ids[row, start : start + length] = torch.arange(length)
-            for place in images:
-                ids[row, start + place] = IMAGE
-                image_index[row, start + place : start + length] = number
-                number += 1
-            start += length
-    labels = torch.where((document_ids < 0) | (ids == IMAGE) | (position_ids == 0), IGNORED, ids)
-    images = torch.randint(0, 256, (number, 3, side, side), dtype=torch.uint8)
-    known = {"input_ids": ids, "labels": labels, "document_ids": document_ids.int(), "position_ids": position_ids}
-    return Batch(**known, image_index=image_index.int(), images=images, sources=torch.zeros_like(ids).short())
-
-
-def padded_rows(found: Pages, tokens: int) -> list[list[tuple[int, list[int]]]]:
-    """Return a document a row, cut off at `tokens` tokens and MAX_IMAGES images."""
-    cut = [
-        (min(n, tokens), [i for i in images if i < tokens][:MAX_IMAGES])
-        for n, images in zip(found.lengths, found.images, strict=True)
-    ]
-    return [[one] for one in cut]
-
-
-def packed_rows(found: Pages, tokens: int) -> list[list[tuple[int, list[int]]]]:
-    """Return all documents, split at `tokens`, best fit."""
-    parts = [
-        (min(tokens, n - start), [i - start for i in images if start <= i < start + tokens])
-        for n, images in zip(found.lengths, found.images, strict=True)
-        for start in range(0, n, tokens)
-    ]
-    return [[parts[i] for i in row] for row in pack([n for n, _ in parts], tokens)]
 
 
 def build(layout: Layout, device: torch.device) -> InfiMM:

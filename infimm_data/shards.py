@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infimm_data.document import SCHEMA_VERSION, Document, from_json, to_json
-from infimm_data.errors import ShardError
+from infimm_data.errors import ConfigError, ShardError
 from infimm_data.files import file_system, join, open_whole, read_bytes, remove, write_bytes
 from infimm_data.tables import DAMAGED, footer
 from infimm_data.text import words
@@ -178,7 +178,7 @@ def write_manifest(folder: str, shards: Iterable[ShardInfo]) -> None:
 
 
 def read_manifest(folder: str) -> list[ShardInfo]:
-    """Return the shards of a finished set; raises ShardError when there is none or it is unreadable."""
+    """Return the shards of a finished set; raises ConfigError when there is none, ShardError when it is unreadable."""
     path = join(folder, "manifest.json")
     try:
         data = json.loads(read_bytes(path))
@@ -186,7 +186,7 @@ def read_manifest(folder: str) -> list[ShardInfo]:
             raise ShardError(f"{path}: schema {data['schema']}, expected up to {SCHEMA_VERSION}; update infimm")
         return [ShardInfo(**shard) for shard in data["shards"]]
     except FileNotFoundError:
-        raise ShardError(f"{path}: not found; expected a folder of shards that 'infimm build' finished") from None
+        raise ConfigError(f"{path}: not found; expected a folder of shards that 'infimm build' finished") from None
     except (ValueError, KeyError, TypeError) as error:
         raise ShardError(f"{path}: not a manifest ({error}); pack the shards again") from None
 

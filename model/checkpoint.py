@@ -11,6 +11,7 @@ Any number of ranks reads what any number wrote. Nothing in it is a pickle.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import warnings
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from model.config import TrainConfig
 from model.infimm import InfiMM, build_model, vision_of
 from model.tokenizer import Tokenizer, load_tokenizer
 from model.train_state import WEIGHT, language_fingerprint, weights
+
+log = logging.getLogger(__name__)
 
 FORMAT = 2  # of the folder; raise it when a file changes meaning
 
@@ -56,7 +59,7 @@ class LoadedModel:
 def checkpoints(out: str) -> list[Path]:
     """Return the finished checkpoints of a run, oldest first."""
     folder = Path(out) / "checkpoints"
-    return sorted(folder.glob(f"{PREFIX}*")) if folder.is_dir() else []
+    return sorted(one for one in folder.glob(f"{PREFIX}*") if one.name.removeprefix(PREFIX).isdecimal())
 
 
 def remove_checkpoints_after(out: str, step: int) -> None:
@@ -111,7 +114,10 @@ def shapes_of(folder: Path) -> Shapes:
     try:
         metadata = HuggingFaceStorageReader(str(folder / TENSORS)).read_metadata()
     except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"{folder}/{TENSORS}: cannot be read: {' '.join(str(error).split())[:300]}") from None
+        raise ConfigError(
+            f"{folder}/{TENSORS}: cannot be read: {' '.join(str(error).split())[:300]}; "
+            "without this folder a run goes on from the checkpoint before"
+        ) from None
     return {name: tuple(about.size) for name, about in metadata.state_dict_metadata.items()}  # type: ignore[union-attr]  # tensors alone
 
 
@@ -164,6 +170,9 @@ def check_recipe(folder: Path, config: TrainConfig) -> dict[str, Any]:
     if about["step"] > config.steps:
         asked = f"the run is at step {about['step']}, but the recipe asks for {config.steps} in all"
         raise ConfigError(f"{folder}: {asked}; raise 'steps', or start anew with --restart")
+    if began.steps != config.steps and config.optimizer.schedule != "constant":
+        kind = config.optimizer.schedule
+        log.warning("steps: %d, was %d: the %s schedule is another from here on", config.steps, began.steps, kind)
     return about
 
 

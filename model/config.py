@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -88,7 +88,7 @@ class OptimizerSettings(Settings):
 
     learning_rate: float = Field(default=1e-4, gt=0)
     """Peak, after the warm-up."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     eps: float = Field(default=1e-8, gt=0)
     weight_decay: float = Field(default=0.1, ge=0)
     """On matrices only: not on gates, norms, biases, embeddings and latents."""
@@ -97,6 +97,12 @@ class OptimizerSettings(Settings):
     min_learning_rate: float = Field(default=0.0, ge=0)
     """Where `linear` and `cosine` end."""
     max_grad_norm: float = Field(default=1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _falls(self) -> OptimizerSettings:
+        if self.min_learning_rate > self.learning_rate:
+            raise ValueError(f"min_learning_rate {self.min_learning_rate} is above learning_rate {self.learning_rate}")
+        return self
 
 
 class FeatureCacheSettings(Settings):
@@ -114,7 +120,7 @@ class TrainConfig(Settings):
     model: ModelSettings
     stream: StreamSettings = StreamSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
-    train: tuple[Part, ...] = ("perceiver", "cross_attention", "embeddings")
+    train: tuple[Part, ...] = Field(default=("perceiver", "cross_attention", "embeddings"), min_length=1)
     """What trains; as in pretraining of InfiMM by default."""
     steps: int = Field(ge=1)
     """Optimizer steps in all."""

@@ -50,7 +50,10 @@ STACKS = {
 
 def stack_of(lm: nn.Module) -> Stack:
     """Return the stack of a causal LM; raises ConfigError when its architecture is not listed."""
-    model_type = cast(Any, lm).config.model_type
+    return _stack(cast(Any, lm).config.model_type)
+
+
+def _stack(model_type: str) -> Stack:
     if model_type not in STACKS:
         raise ConfigError(f"language model of type '{model_type}': expected one of {', '.join(STACKS)}")
     return STACKS[model_type]
@@ -71,11 +74,13 @@ def load_language(settings: LanguageSettings, *, vocabulary: int) -> nn.Module:
     Raises ConfigError when the config or the weights cannot be had, or when the architecture is not in `STACKS`.
     """
     declare_torchvision_ops()
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig, AutoModelForCausalLM  # heavy: only where a language model is needed
 
     try:
         if settings.config is not None:
             given = {"vocab_size": vocabulary, **settings.config}
+            _stack(given["model_type"])
             _check_spelling(given)
             config = AutoConfig.for_model(given.pop("model_type"), **given)
             build: Any = AutoModelForCausalLM.from_config
@@ -83,6 +88,8 @@ def load_language(settings: LanguageSettings, *, vocabulary: int) -> nn.Module:
         else:
             path = resolve(settings.pretrained or "")
             lm = AutoModelForCausalLM.from_pretrained(path, attn_implementation="sdpa", use_safetensors=True)
+    except StrictDataclassError as error:  # of a config whose numbers do not go together; the second line says which
+        raise ConfigError(f"language model: {' '.join(str(error).split())[:300]}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"language model: {str(error).splitlines()[0]}") from None
     stack_of(lm)
@@ -104,8 +111,6 @@ def _check_spelling(given: Mapping[str, Any]) -> None:
     """
     from transformers import CONFIG_MAPPING
 
-    if given.get("model_type") not in CONFIG_MAPPING:
-        return  # said by transformers, which lists them
     known = set(CONFIG_MAPPING[given["model_type"]]().to_dict())
     for key in given.keys() - known:
         near = difflib.get_close_matches(key, known - given.keys(), n=1, cutoff=NEARLY)

@@ -11,6 +11,8 @@ import contextlib
 import dataclasses
 import logging
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from infimm_data.errors import InfiMMError
+from infimm_data.errors import ConfigError
 from infimm_data.progress import Track
 from infimm_data.stream.batch import Batch
 from infimm_data.stream.stream import one_pass
@@ -70,8 +72,10 @@ def train(
     data: a folder of shards; out: where checkpoints and metrics go; resume: go on from the last checkpoint in
     `out` if there is one, else start over and remove the checkpoints that are there; start: a run, checkpoint or
     published folder whose weights are the first ones; watch: looks at the model after each evaluation, where one
-    process trains. Raises ConfigError for wrong input, ShardError for damaged shards, InfiMMError when the loss is
-    not a number or a checkpoint cannot be written.
+    process trains. Ctrl-C, or SIGTERM, ends one process after its step with a checkpoint, by KeyboardInterrupt.
+
+    Raises ConfigError for wrong input, ShardError for damaged shards, InfiMMError when the loss is not a number or a
+    checkpoint cannot be written.
     """
     started = time.monotonic()
     if config.threads is not None:
@@ -93,7 +97,7 @@ def _train(
         remove_checkpoints_after(out, first_step)
     with _journal(run, out, first_step) as journal, CheckpointWriter(
         out, run.world, keep=config.keep_checkpoints
-    ) as writer, _track(run, first_step) as track:  # fmt: skip
+    ) as writer, _track(run, first_step) as track, _noting_signals(run.world) as asked_to_stop:  # fmt: skip
         for step in range(first_step + 1, config.steps + 1):
             facts = take_step(run, step - 1)
             if facts is None:
@@ -101,19 +105,24 @@ def _train(
                 break
             done, num_tokens = step, num_tokens + facts.num_tokens
             writer.poll()
-            _note(facts, step, config, journal=journal, track=track)
+            _note(run, facts, step, journal=journal, track=track)
             if _is_due(step, config.checkpoint_every):
                 save(run, writer, step)
                 saved = step
+            if asked_to_stop:
+                break
             if step < config.steps and _is_due(step, config.evaluate_every):
                 _evaluate(run, data, journal, step)
                 _show(run, watch, step)
         if done == 0:
-            raise InfiMMError(f"{data}: not enough rows for one step of {config.rows_per_step}; lower rows_per_step")
+            raise ConfigError(f"{data}: not enough rows for one step of {config.rows_per_step}; lower rows_per_step")
         if journal and journal.has_steps:
-            journal.write(done)
+            journal.write(done, stream=run.stream.state_dict())
         if saved < done:
             save(run, writer, done)
+        if asked_to_stop:
+            writer.wait()
+            raise KeyboardInterrupt
         heldout = _evaluate(run, data, journal if done > first_step else None, done)
         if done > first_step:
             _show(run, watch, done)
@@ -131,12 +140,40 @@ def _train(
     )
 
 
-def _note(facts: StepFacts, step: int, config: TrainConfig, *, journal: TrainLog | None, track: Track | None) -> None:
+@contextlib.contextmanager
+def _noting_signals(world: World) -> Iterator[list[int]]:
+    """Note the first Ctrl-C or SIGTERM, for a stop after the step; the next one ends the process at once.
+
+    In one process alone: many ranks would have to agree on the step.
+    """
+    noted: list[int] = []
+    if world.size > 1 or threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+
+    def note(number: int, _: object) -> None:
+        noted.append(number)
+        log.warning("stopping after this step, with a checkpoint; once more stops at once")
+        put_back()
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def put_back() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    try:
+        yield noted
+    finally:
+        put_back()
+
+
+def _note(run: TrainingRun, facts: StepFacts, step: int, *, journal: TrainLog | None, track: Track | None) -> None:
     """Log a step and show it, on the rank that does."""
     if journal:
         journal.add(facts)
-        if step % config.log_every == 0:
-            journal.write(step)
+        if step % run.config.log_every == 0:
+            journal.write(step, stream=run.stream.state_dict())
     if track:
         track.advance(note=f"loss {facts.loss_sum / max(facts.num_targets, 1):.3f}")
 

@@ -23,7 +23,7 @@ class Board:
         """Open the folder; what an earlier run wrote there after `from_step` is no longer shown."""
         from torch.utils.tensorboard import SummaryWriter  # slow to import
 
-        self._writer: Any = SummaryWriter(str(folder), purge_step=from_step + 1 if from_step else None)
+        self._writer: Any = SummaryWriter(str(folder), purge_step=from_step + 1)
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Write the numbers of a line at its step."""

@@ -6,7 +6,8 @@ waited for the stream · fill: share of the slots that are not padding · images
 of the last step · hardware_tflops, useful_tflops: per device, in 1e12 operations per second (see `model.flops`): of
 all slots, over the time without the waiting; of what teaches, over all of the time · hardware_mfu, useful_mfu: the same
 as shares of the device's peak, where that is known · cache_hits: share of the images whose features were on disk ·
-memory_gb: most that CUDA's allocator of rank 0 has held since the run began.
+memory_gb: most that CUDA's allocator of rank 0 has held since the run began · stream: where the next step's rows begin,
+from which `infimm explain` finds the rows of any step.
 
 The same numbers go to TensorBoard, which is written from these lines.
 """
@@ -96,8 +97,11 @@ class TrainLog:
         """Count one step."""
         self._steps.append(facts)
 
-    def write(self, step: int) -> dict[str, Any]:
-        """Write and return the line of a step (counted from 1); starts the next average."""
+    def write(self, step: int, *, stream: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Write and return the line of a step (counted from 1); starts the next average.
+
+        stream: the position after the step.
+        """
         steps, now = self._steps, self._clock()
         seconds = max(now - self._since, 1e-9)
         waited = sum(s.wait_s for s in steps)
@@ -118,7 +122,9 @@ class TrainLog:
             line["cache_hits"] = sum(hits) / max(sum(s.num_images for s in steps), 1)
         if self._devices.is_cuda:
             line["memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
-        self._append(line)
+        if self._board is not None:
+            self._board.add(line)
+        self._append(line if stream is None else line | {"stream": stream})
         self._steps, self._since, self.last_loss = [], now, line["loss"]
         return line
 
@@ -133,14 +139,15 @@ class TrainLog:
 
     def write_heldout(self, step: int, loss: float, *, seconds: float) -> None:
         """Write a line with the held-out loss after a step; the seconds it took count for no step."""
-        self._append({"step": step, "heldout_loss": loss})
+        line = {"step": step, "heldout_loss": loss}
+        if self._board is not None:
+            self._board.add(line)
+        self._append(line)
         self._since += seconds
 
     def _append(self, line: dict[str, Any]) -> None:
         with self._path.open("a") as file:
             file.write(json.dumps(line) + "\n")
-        if self._board is not None:
-            self._board.add(line)
 
 
 def _by_source(steps: Sequence[StepFacts]) -> dict[str, dict[str, float]]:

@@ -76,7 +76,8 @@ def take_step(run: TrainingRun, step: int) -> StepFacts | None:
     if not (math.isfinite(loss_sum) and math.isfinite(grad_norm)):
         raise InfiMMError(
             f"step {step + 1}: loss {loss_sum:.4g}, gradient norm {grad_norm:.4g}, expected finite numbers; "
-            "the last checkpoint is from before it: lower optimizer.learning_rate, or look at the documents of the step"
+            "checkpoints are from before it: lower optimizer.learning_rate, or look at the documents of the step "
+            f"(infimm explain CONFIG --data DATA --step {step + 1})"
         )
     run.optimizer.step()
     run.optimizer.zero_grad(set_to_none=True)
@@ -149,14 +150,16 @@ def _batches(run: TrainingRun) -> tuple[list[Batch], _Counts | None]:
         batches = list(itertools.islice(run.stream, number))
     except InfiMMError as error:
         problem = error
-    waited = time.monotonic() - began
     num_broken, num_ended, *rest = run.world.total(
         [problem is not None, problem is None and len(batches) < number, *_own_counts(run, batches)]
     )
+    waited = time.monotonic() - began  # until the slowest rank has its rows: nobody begins before
     if num_broken:
         said = run.world.gather(None if problem is None else str(problem))
         rank, first = next((rank, one) for rank, one in enumerate(said) if one is not None)
         raise problem or InfiMMError(f"rank {rank}: {first}")
+    if num_ended and batches:
+        run.stream.failures.left_out("row_without_step", len(batches) * run.micro_rows, "rows at the end of the stream")
     return batches, None if num_ended else _counts(rest, waited)
 
 

@@ -173,14 +173,17 @@ def position_of(reader: Reader, state: dict[str, Any]) -> Position:
             f"{reader.shards}: the checkpoint holds a position of version {state.get('version', 1)} of the stream, "
             f"expected {VERSION}; start a new run with another --out"
         )
-    found, expected = state["fingerprint"], reader.fingerprint
+    found, expected = state.get("fingerprint"), reader.fingerprint
     if found != expected:
         raise ConfigError(
             f"{reader.shards}: the checkpoint was made on other shards, tokenizer or stream settings "
             f"(fingerprint {found}, here {expected}); use those, or start a new run with another --out"
         )
-    cursors = tuple(Cursor(*state["sources"][one.name]) for one in reader.datasets)
-    return Position(state["window"], state["row"], cursors, state["rows"])
+    try:
+        cursors = tuple(Cursor(*state["sources"][one.name]) for one in reader.datasets)
+        return Position(state["window"], state["row"], cursors, state["rows"])
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"{reader.shards}: not a position of the stream ({error!r}): {str(state)[:200]}") from None
 
 
 def one_pass(

@@ -95,6 +95,8 @@ def run_training(arguments: argparse.Namespace, console: Console) -> bool:
         f"{result.steps} steps, loss {result.train_loss:.4f}{heldout}; {result.num_tokens} tokens "
         f"in {result.seconds:.1f} s",
     )
+    for reason, number in result.skipped.items():
+        say(console, f"left out: {number} {reason}")
     say(console, f"checkpoint: {result.checkpoint}\nmetrics: {result.metrics}")
     say(console, f"look at: {write_training_page(arguments.out)}")
     return True
@@ -102,7 +104,6 @@ def run_training(arguments: argparse.Namespace, console: Console) -> bool:
 
 def _train(arguments: argparse.Namespace) -> TrainResult:
     """Train here, as one rank of torchrun's, or in Ray workers."""
-    from model.checkpoint import remove_checkpoints_after
     from model.config import TrainConfig
     from model.sample_captions import SampleCaptions
     from model.train import train
@@ -117,11 +118,10 @@ def _train(arguments: argparse.Namespace) -> TrainResult:
         return train(config, data=data, out=out, resume=resume, start=arguments.start, watch=watch)
     if arguments.workers is not None and arguments.workers < 1:
         raise ConfigError(f"--workers {arguments.workers}: expected at least 1")
-    from pipelines.commands.train_on_ray import Launch, train_on_ray
+    from pipelines.commands.train_on_ray import Launch, marks, train_on_ray
 
-    if arguments.restart:
-        remove_checkpoints_after(out, 0)  # here and once: workers that are started again go on
-    launch = Launch(data=_absolute(data), out=_absolute(out), start=arguments.start and _absolute(arguments.start))
+    start, replaces = arguments.start and _absolute(arguments.start), marks(out) if arguments.restart else None
+    launch = Launch(data=_absolute(data), out=_absolute(out), start=start, replaces=replaces)
     return train_on_ray(config, launch, address=arguments.ray, workers=arguments.workers)
 
 

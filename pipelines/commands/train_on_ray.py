@@ -11,6 +11,7 @@ from typing import Any, cast
 from infimm_data.config import parse_settings
 from infimm_data.errors import ConfigError, InfiMMError
 from infimm_data.progress import Track
+from model.checkpoint import checkpoints
 from model.config import TrainConfig
 from model.train import TrainResult, train
 from model.train_log import read_metrics
@@ -25,11 +26,20 @@ SECONDS_BETWEEN_LOOKS = 1.0  # at the log of the run, for its progress
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """Where a run takes its data and puts what it makes: paths that every worker reaches under the same name."""
+    """Where a run takes its data and puts what it makes: paths that every worker reaches under the same name.
+
+    replaces: the `marks` of the checkpoints that a run which starts anew found, None where it goes on from them.
+    """
 
     data: str
     out: str
     start: str | None
+    replaces: tuple[str, ...] | None = None
+
+
+def marks(out: str) -> tuple[str, ...]:
+    """Return name and time of each checkpoint of a run: others than before once its first new one is there."""
+    return tuple(f"{one.name} {one.stat().st_mtime_ns}" for one in checkpoints(out))
 
 
 def train_on_ray(config: TrainConfig, launch: Launch, *, address: str, workers: int | None) -> TrainResult:
@@ -72,7 +82,7 @@ def _fit(config: TrainConfig, launch: Launch, count: int, *, is_cuda: bool) -> T
         ),
     )
     try:
-        with _Progress(launch.out, config.steps):
+        with _Progress(launch, config.steps):
             result = trainer.fit()
     except TrainingFailedError as error:
         raise InfiMMError(f"training on Ray failed: {_cause(error)}; the same command goes on from here") from None
@@ -88,7 +98,10 @@ def _rank(given: dict[str, Any]) -> TrainResult | InfiMMError:
     config = parse_settings(given["config"], TrainConfig, where="recipe")
     launch = Launch(**given["launch"])
     try:
-        return train(config, data=launch.data, out=launch.out, start=launch.start)
+        # Workers that are started again go on from what the first ones wrote; those remove the old run's checkpoints,
+        # once recipe and data turn out to be right.
+        goes_on = launch.replaces is None or marks(launch.out) != tuple(launch.replaces)
+        return train(config, data=launch.data, out=launch.out, resume=goes_on, start=launch.start)
     except InfiMMError as error:
         return error
 
@@ -105,19 +118,25 @@ def _cause(error: BaseException) -> str:
 class _Progress:
     """Shows the progress of a run from the log that it writes, as the workers' own words stay where they are."""
 
-    def __init__(self, out: str, steps: int) -> None:
-        self._metrics, self._steps = Path(out) / "metrics.jsonl", steps
+    def __init__(self, launch: Launch, steps: int) -> None:
+        self._metrics, self._steps = Path(launch.out) / "metrics.jsonl", steps
+        self._old = [] if launch.replaces is None else read_metrics(self._metrics)
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
     def _follow(self) -> None:
-        shown = max((line["step"] for line in read_metrics(self._metrics)), default=0)
+        shown = max((line["step"] for line in self._lines()), default=0)
         with Track("train", self._steps - shown, unit="steps") as track:
             while not self._is_over.wait(SECONDS_BETWEEN_LOOKS):
-                lines = [line for line in read_metrics(self._metrics) if "loss" in line]
+                lines = [line for line in self._lines() if "loss" in line]
                 if lines and lines[-1]["step"] > shown:
                     track.advance(lines[-1]["step"] - shown, note=f"loss {lines[-1]['loss']:.3f}")
                     shown = lines[-1]["step"]
+
+    def _lines(self) -> list[dict[str, Any]]:
+        """Return the lines of this run: none while those of the run that it replaces are still there."""
+        lines = read_metrics(self._metrics)
+        return [] if lines == self._old else lines
 
     def __enter__(self) -> _Progress:
         self._thread.start()

@@ -14,7 +14,7 @@ import pytest
 import webdataset
 
 from infimm_data.document import Document, ImageNode, Origin, TextNode, document_id, to_json
-from infimm_data.errors import ShardError
+from infimm_data.errors import ConfigError, ShardError
 from infimm_data.files import join, read_bytes, sha256_of, write_bytes
 from infimm_data.shards import (
     Sample,
@@ -244,7 +244,7 @@ def test_a_damaged_manifest_is_named(folder, data):
 
 
 def test_a_folder_without_manifest_is_not_finished(tmp_path):
-    with pytest.raises(ShardError, match=r"manifest\.json: not found; expected a folder of shards"):
+    with pytest.raises(ConfigError, match=r"manifest\.json: not found; expected a folder of shards"):
         read_manifest(str(tmp_path))
 
 

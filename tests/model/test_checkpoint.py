@@ -1,13 +1,8 @@
 """Checkpoints: whole or not there, whatever happens while one is written; and what they leave out is checked."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,9 +12,8 @@ from infimm_data.errors import ConfigError, InfiMMError
 from model.checkpoint import checkpoints, load_model
 from model.config import TrainConfig
 from model.train import train
+from tests.model.rank import start
 from tests.model.shades import losses, settings
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_nothing_in_a_checkpoint_is_a_pickle(data, recipe, tmp_path):
@@ -67,13 +61,11 @@ def test_tensors_are_copied_before_training_goes_on(data, recipe, tmp_path, monk
 def test_after_kill_9_the_run_goes_on_to_the_same_losses(data, clip_folder, tmp_path):
     endless = settings(clip_folder, steps=10_000, checkpoint_every=1)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    job = json.dumps([{"config": endless, "data": data, "out": str(killed)}])
-    process = subprocess.Popen([sys.executable, "-m", "tests.model.rank", job], cwd=ROOT,
-                               env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
-    while len(checkpoints(str(killed))) < 2 and process.poll() is None:
+    process = start([{"config": endless, "data": data, "out": str(killed)}])
+    while len(checkpoints(str(killed))) < 2 and process.is_alive():
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     reached = len(losses(killed))
     assert reached >= 2
     recipe = parse_settings(endless | {"steps": reached + 2, "checkpoint_every": None}, TrainConfig, where="test")

@@ -20,6 +20,9 @@ RECIPE = {"model": MODEL, "steps": 10, "rows_per_step": 8}
         ({"model": MODEL | {"language": {}}}, "either 'pretrained' or 'config'"),
         ({"model": MODEL | {"language": {"config": {}}}}, "needs 'model_type'"),
         ({"rows_per_step": 0}, "'rows_per_step' is 0"),
+        ({"train": []}, "'train' is []"),
+        ({"optimizer": {"betas": [0.9, 1.0]}}, "'optimizer.betas.1' is 1.0"),
+        ({"optimizer": {"min_learning_rate": 1.0}}, "min_learning_rate 1.0 is above learning_rate 0.0001"),
     ],
 )
 def test_a_wrong_recipe_is_one_line(changed, message):

@@ -1,12 +1,7 @@
 """Two processes with gloo: DDP and FSDP2 give the step of one process, also where a rank has no image to look at."""
 
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,9 +13,8 @@ from model.config import TrainConfig
 from model.parallel import World, joined
 from model.train import train
 from model.training_run import rows_of_rank
+from tests.model.rank import run_ranks
 from tests.model.shades import losses, settings, write_shades
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def config(clip_folder, **changed):
@@ -31,24 +25,6 @@ def config(clip_folder, **changed):
 
 
 PARTS = ["perceiver", "cross_attention", "embeddings"]
-
-
-def run_ranks(jobs, count=2):
-    """Run the jobs in `count` processes with the environment of torchrun."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    fixed = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count), "PYTHONPATH": str(ROOT)}
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.model.rank", json.dumps(jobs)],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env={**os.environ, **fixed, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-        )
-        for rank in range(count)
-    ]  # fmt: skip
-    said = [rank.communicate(timeout=200)[0] for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0] * count, "\n".join(said)
 
 
 def cut(run, out, step=2):

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import random
+import signal
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from model.checkpoint import checkpoints, load_model
 from model.config import TrainConfig
 from model.train import train
 from model.train_log import read_metrics
+from model.train_step import take_step
 from tests.model.shades import document, losses
 
 
@@ -34,6 +36,24 @@ def test_a_resumed_run_equals_the_uninterrupted_one_loss_by_loss(data, recipe, t
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_ctrl_c_ends_a_run_after_its_step_with_a_checkpoint(data, recipe, tmp_path, monkeypatch):
+    def interrupted(run, step):
+        if step == 2:
+            signal.raise_signal(signal.SIGINT)
+        return take_step(run, step)
+
+    whole = recipe(steps=4, checkpoint_every=None)
+    train(whole, data=data, out=str(tmp_path / "whole"))
+    monkeypatch.setattr("model.train.take_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(whole, data=data, out=str(tmp_path / "stopped"))
+    assert [one.name for one in checkpoints(str(tmp_path / "stopped"))] == ["step-00000003"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    monkeypatch.undo()
+    train(whole, data=data, out=str(tmp_path / "stopped"))
+    assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
+
+
 def test_a_finished_run_is_not_trained_again(data, recipe, tmp_path):
     first = train(recipe(), data=data, out=str(tmp_path))
     before = losses(tmp_path)
@@ -50,6 +70,13 @@ def test_more_steps_go_on_and_another_recipe_is_refused(data, recipe, tmp_path):
     assert len(losses(tmp_path)) == 7
     with pytest.raises(ConfigError, match=r"the recipe has changed in 'rows_per_step' .* another --out"):
         train(recipe(rows_per_step=2), data=data, out=str(tmp_path))
+
+
+def test_other_steps_under_a_schedule_that_falls_are_said(data, recipe, tmp_path, caplog):
+    falls = {"optimizer": {"schedule": "cosine"}}
+    train(recipe(steps=1, **falls), data=data, out=str(tmp_path))
+    train(recipe(steps=2, **falls), data=data, out=str(tmp_path))
+    assert "steps: 2, was 1: the cosine schedule is another from here on" in caplog.text
 
 
 def test_without_resume_the_run_starts_over(data, recipe, tmp_path):
@@ -111,7 +138,8 @@ def test_the_log_says_what_a_step_did(data, recipe, tmp_path):
     train(recipe(), data=data, out=str(tmp_path))
     first, *_, held = read_metrics(tmp_path / "metrics.jsonl")
     keys = {"step", "loss", "tokens_per_s", "data_wait", "fill", "images", "learning_rate", "grad_norm"}
-    assert set(first) == keys | {"hardware_tflops", "useful_tflops"}
+    assert set(first) == keys | {"hardware_tflops", "useful_tflops", "stream"}
+    assert first["stream"]["rows"] == 4
     assert 0 < first["useful_tflops"] < first["hardware_tflops"]
     assert 0 < first["fill"] <= 1
     assert first["learning_rate"] == pytest.approx(1e-2 / 3)

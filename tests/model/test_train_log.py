@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 
@@ -88,3 +89,14 @@ def test_a_run_with_a_feature_cache_says_how_often_it_hit(tmp_path):
     log.add(facts(num_images=3, cache_hits=0))
     log.add(facts(num_images=5, cache_hits=4))
     assert log.write(2)["cache_hits"] == 0.5
+
+
+def test_a_line_holds_the_place_in_the_stream_and_the_board_its_numbers_alone(tmp_path):
+    shown = []
+    board = SimpleNamespace(add=shown.append)
+    log = TrainLog(tmp_path / "m.jsonl", from_step=0, board=board)
+    log.add(facts())
+    line = log.write(1, stream={"rows": 4})
+    log.write_heldout(1, 0.5, seconds=0.0)
+    assert read_metrics(tmp_path / "m.jsonl") == [line | {"stream": {"rows": 4}}, {"step": 1, "heldout_loss": 0.5}]
+    assert shown == [line, {"step": 1, "heldout_loss": 0.5}]

@@ -121,6 +121,7 @@ def test_a_stream_that_ends_ends_the_run_at_its_last_whole_step(recipe, data, tm
     monkeypatch.setattr(Stream, "__next__", some)
     result = train(recipe(micro_rows=2, checkpoint_every=None, log_every=10), data=data, out=str(tmp_path))
     assert result.steps == 2  # five passes of two rows are two steps of four
+    assert result.skipped["document:row_without_step"] == 2
     assert result.checkpoint.endswith("step-00000002")
     assert len(losses(tmp_path)) == 1
     assert train(recipe(micro_rows=2), data=data, out=str(tmp_path)).steps == 2

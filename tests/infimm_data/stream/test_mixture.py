@@ -5,7 +5,7 @@ import json
 import pytest
 
 from infimm_data.config import parse_settings
-from infimm_data.errors import ConfigError, ShardError
+from infimm_data.errors import ConfigError
 from infimm_data.shards import write_manifest, write_shard
 from infimm_data.stream.settings import StreamSettings
 from infimm_data.stream.stream import Stream, one_pass
@@ -162,7 +162,7 @@ def test_other_weights_are_another_stream(root, vocabulary):
 
 
 def test_a_missing_dataset_is_one_clear_line(root, vocabulary):
-    with pytest.raises(ShardError, match=r"nowhere/manifest.json: not found; expected a folder of shards"):
+    with pytest.raises(ConfigError, match=r"nowhere/manifest.json: not found; expected a folder of shards"):
         open_stream(root, vocabulary, mixed(pairs={"shards": "nowhere"}))
 
 

@@ -1,12 +1,15 @@
 """`infimm train`: here, and in workers of Ray Train; what is wrong with the flags is one line."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from infimm_data.errors import ConfigError
 from pipelines.cli import main
+from pipelines.commands.train_on_ray import Launch, _Progress, _rank, marks
 from tests.model.conftest import clip_folder  # noqa: F401  # a fixture
 from tests.model.shades import losses, settings, write_shades
 
@@ -53,6 +56,32 @@ def test_only_the_first_of_many_ranks_speaks(given, tmp_path, capsys, monkeypatc
         main(["train", recipe, "--data", data, "--out", str(tmp_path / "run"), "--from", "nowhere"])
     assert left.value.code == 1
     assert capsys.readouterr().err == ""
+
+
+def test_ray_workers_that_start_anew_remove_the_old_run_once_its_successor_begins(clip_folder, given, tmp_path):  # noqa: F811
+    recipe = settings(clip_folder, steps=2)
+    out = str(tmp_path / "run")
+    first = {"data": given[1], "out": out, "start": None}
+
+    def rank(**changed):
+        return _rank({"config": recipe, "folder": str(tmp_path), "launch": first | changed})
+
+    assert rank().num_tokens > 0
+    replaces = list(marks(out))
+    assert isinstance(rank(replaces=replaces, data=str(tmp_path / "nowhere")), ConfigError)
+    assert list(marks(out)) == replaces
+    assert rank(replaces=replaces).num_tokens > 0
+    assert list(marks(out)) != replaces
+    assert rank(replaces=replaces).num_tokens == 0  # a worker that was lost: it goes on
+
+
+def test_the_progress_of_a_run_that_starts_anew_counts_none_of_the_old_steps(tmp_path, capsys):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 8, "loss": 1.0}\n')
+    launch = Launch(data="", out=str(tmp_path), start=None)
+    for replaces, said in ((("step-00000008 1",), "train: 0/9 steps"), (None, "train: 0/1 steps")):
+        with _Progress(replace(launch, replaces=replaces), 9):
+            pass
+        assert said in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Ray's own, of its own parts

@@ -57,6 +57,13 @@ def dedup_texts(run: Run) -> None:
     run.reports.append(report)
 
 
+def check_earlier(run: Run) -> None:
+    """Raise ConfigError where a step cannot be compared with the recipe's earlier dataset (`earlier_index`)."""
+    for step in run.recipe.steps:
+        if isinstance(step.filter, GroupsDocuments):
+            earlier_index(run, step)
+
+
 def earlier_index(run: Run, step: Step) -> str | None:
     """Return the index of the earlier dataset that a step compares with, None without one.
 

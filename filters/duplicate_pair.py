@@ -18,7 +18,7 @@ class DuplicatePair:
     "image_phash" (COYO drops equal image_phash and text).
 
     Texts are the same when they are, white space folded. Documents without a text, without an image, or of which an
-    image has no such measure have no twin. Of equal ones the first that is still kept stays.
+    image has no such measure have no twin. Of equal ones the best by `dedup.rank` stays.
     """
 
     level: ClassVar[Level] = "document"

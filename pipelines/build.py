@@ -10,7 +10,8 @@ from typing import Literal, get_args
 import yaml
 
 from infimm_data.errors import ConfigError, InfiMMError
-from infimm_data.files import absolute, alone_in, remove_leftovers, write_bytes
+from infimm_data.files import absolute, alone_in, exists, remove_leftovers, resolve, write_bytes
+from infimm_data.list_files import files_of
 from pipelines.facts import Facts
 from pipelines.layout import Layout, refuse_numbered
 from pipelines.passes.crawl import crawl
@@ -19,7 +20,7 @@ from pipelines.passes.decisions import write_decisions
 from pipelines.passes.edit import edit
 from pipelines.passes.extract import extract
 from pipelines.passes.fetch import fetch
-from pipelines.passes.group import dedup_texts, write_indices
+from pipelines.passes.group import check_earlier, dedup_texts, write_indices
 from pipelines.passes.heads import check_heads
 from pipelines.passes.measure import measure
 from pipelines.passes.pack import pack
@@ -58,13 +59,23 @@ def build(run: Run, until: Pass = "pack") -> None:
     run.layout = Layout(absolute(run.layout.out))  # workers have working folders of their own
     run.items = run.recipe.source.work_items()
     refuse_numbered(run.layout)
-    check_heads(run.recipe)
+    _check_needs(run)
     with _alone_in(run.layout.out):
         prepare(run)
         try:
             _run_passes(run, PASSES[: PASSES.index(until) + 1])
         finally:
             write_passes(run)
+
+
+def _check_needs(run: Run) -> None:
+    """Raise ConfigError where something that a later pass reads is not there: hours of extraction come before it."""
+    for step in run.recipe.steps:
+        for path in files_of(step.filter):
+            if not exists(resolve(path)):
+                raise ConfigError(f"{run.recipe.path}: step '{step.name}': {path}: no such file; correct the path")
+    check_heads(run.recipe)
+    check_earlier(run)
 
 
 @contextmanager

@@ -38,15 +38,19 @@ def read_embeddings(layout: Layout, name: str, item: str, *, column: str = "embe
     name: of the step that stored them, "clip_score" for one; column: `embedding`, or `text_embedding`. Images that
     could not be decoded are left out. Raises ConfigError where the step stored none.
     """
-    path = layout.pair_scores(name, item)
+    return read_vectors(layout.pair_scores(name, item), column=column)
+
+
+def read_vectors(path: str, *, column: str = "embedding") -> Iterator[Embeddings]:
+    """Yield the vectors in one file of scores, as `read_embeddings` does."""
     if not exists(path):
-        raise ConfigError(f"{path}: not there; the step {name} has not scored this work item")
+        raise ConfigError(f"{path}: not there; its step has not scored this work item")
     fs, inside = file_system(path)
     with fs.open(inside, "rb") as file:
         parquet = pq.ParquetFile(file)
         if column not in parquet.schema_arrow.names:
             if parquet.metadata.num_rows:
-                raise ConfigError(f"{path}: it has no column '{column}'; set embeddings: image in the step {name}")
+                raise ConfigError(f"{path}: it has no column '{column}'; set embeddings: image in its step")
             return
         if pa.types.is_null(parquet.schema_arrow.field(column).type):  # no image of this item could be decoded
             return

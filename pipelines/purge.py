@@ -33,7 +33,7 @@ from pipelines.facts import PURGED, Facts, load_facts, purged_urls
 from pipelines.layout import Layout
 from pipelines.passes.decide import Decisions, decide
 from pipelines.passes.decisions import write_decisions
-from pipelines.passes.group import add_document_groups, add_stored_comparisons
+from pipelines.passes.group import add_document_groups, add_stored_comparisons, thin_indices
 from pipelines.passes.pack import without_images
 from pipelines.report import write_funnel
 from pipelines.run import Run
@@ -75,6 +75,7 @@ def _purge(layout: Layout, urls: Sequence[str], cluster: Cluster, now: datetime)
     shards, found = _rewrite(layout, asked, kept, urls, cluster)
     run = Run(recipe, layout, cluster, items=items, shards=shards)
     _write_down(run, facts, decisions)
+    thin_indices(layout, recipe.steps, found.documents)
     _audit(layout, urls, found, now)
     return found
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from infimm_data.rules import FirstOfGroup, Level
+from infimm_data.rules import BestFraction, FirstOfGroup, GroupAtMost, Level
 from pipelines.recipe import Step
 
 IN = "in"
@@ -59,7 +59,7 @@ def would_drop(steps: Sequence[Step], level: Level, table: pa.Table) -> dict[str
     counts = {IN: table.num_rows}
     rules = [rule for step in steps if step.filter.level == level for rule in step.filter.rules()]
     for rule in rules:
-        if isinstance(rule, FirstOfGroup) or rule.measure not in table.column_names:
+        if isinstance(rule, BestFraction | FirstOfGroup | GroupAtMost) or rule.measure not in table.column_names:
             continue
         column = table.column(rule.measure)
         is_text = pa.types.is_string(column.type)

@@ -49,6 +49,7 @@ def stored_facts(layout: Layout, recipe: Recipe, *, is_whole: bool = False) -> F
     images are still wanted: `ImageGroups`.
     """
     measures = {rule.measure for step in recipe.steps for rule in step.filter.rules()} | {"status"}
+    measures |= {name.removeprefix("-") for name in recipe.dedup.rank}  # also where no rule asks for it
     compared = {name for step in recipe.steps if isinstance(step.filter, GroupsImages) for name in step.filter.compares}
     items = [item.key for item in stored_items(layout)]
     facts = load_facts(layout, items, recipe, None if is_whole else measures | compared)

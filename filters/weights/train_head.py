@@ -107,9 +107,12 @@ def _of_tables(paths: Sequence[Path], labels: Path) -> tuple[Array, Array, list[
     rows: list[Any] = []
     for path in paths:
         try:
+            if not pq.read_metadata(path).num_rows:  # of a work item without images, it has keys alone
+                continue
             stored = pq.read_table(path, columns=["id", "node", "embedding"])
         except (OSError, pa.ArrowException) as error:
-            raise ConfigError(f"{path}: expected Parquet with id, node and embedding ({error})") from None
+            problem = str(error).partition("\n")[0]
+            raise ConfigError(f"{path}: expected Parquet with id, node and embedding ({problem})") from None
         found = zip(*(stored.column(name).to_pylist() for name in ("id", "node")), strict=True)
         wanted = [at for at, key in enumerate(found) if known.get(key) is not None]
         rows += [

@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from infimm_data.comparing import ComparesEmbeddings
-from infimm_data.errors import ConfigError
 from infimm_data.files import join
-from infimm_data.tables import read_table, write_tables
+from infimm_data.tables import write_tables
 from pipelines.dedup.compare import partitions, remove_folder
 from pipelines.dedup.components import Stage
 from pipelines.dedup.segments import open_segments, read_segments
+from pipelines.embeddings import read_vectors
 
 MEASURE = "semantic_similarity"
 IMAGES_PER_CLUSTER = 2_000
@@ -85,8 +85,7 @@ def find_centres(settings: ComparesEmbeddings, images: Sequence[Images]) -> tupl
     for one in images:
         here = wanted[(wanted >= seen) & (wanted < seen + len(one.rows))] - seen
         seen += len(one.rows)
-        if len(here):
-            vectors = vectors_of(one)[1]
+        if len(here) and len(vectors := vectors_of(one)[1]):
             sample.append(vectors[here[here < len(vectors)]])
     points = np.concatenate(sample) if sample else np.zeros((0, 1), dtype=np.float32)
     return spherical_k_means(points, min(count, max(1, len(points))), settings.iterations, rng), size
@@ -135,18 +134,15 @@ def vectors_of(images: Images) -> tuple[npt.NDArray[np.int64], Vectors]:
 
     Raises ConfigError where the step stored none.
     """
-    table = read_table(images.path)
-    if "embedding" not in table.column_names:
-        if not table.num_rows:
-            return np.empty(0, dtype=np.int64), np.empty((0, 1), dtype=np.float32)
-        raise ConfigError(f"{images.path}: holds no embeddings; set embeddings: image in that step")
-    ids, nodes = (pc.cast(table.column(name), pa.string()) for name in ("id", "node"))
-    keys = pc.binary_join_element_wise(ids, nodes, "/")
-    at = pc.index_in(pa.array(images.keys, type=pa.string()), value_set=keys.combine_chunks())
-    column = table.column("embedding").combine_chunks().take(at)
-    present = column.is_valid().to_numpy(zero_copy_only=False)
-    flat = column.drop_null().flatten().to_numpy(zero_copy_only=False)
-    vectors = flat.reshape(int(present.sum()), column.type.list_size)
+    parts = list(read_vectors(images.path))
+    if not parts:
+        return np.empty(0, dtype=np.int64), np.empty((0, 1), dtype=np.float32)
+    ids = pa.chunked_array([chunk for part in parts for chunk in part.documents.chunks], type=pa.string())
+    nodes = pc.cast(pa.array(np.concatenate([part.nodes for part in parts])), pa.string())
+    keys = pc.binary_join_element_wise(ids.combine_chunks(), nodes, "/")
+    at = pc.index_in(pa.array(images.keys, type=pa.string()), value_set=keys)
+    present = at.is_valid().to_numpy(zero_copy_only=False)
+    vectors = np.concatenate([part.vectors for part in parts])[at.drop_null().to_numpy()]
     return images.rows[present], unit(vectors)
 
 

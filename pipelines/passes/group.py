@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from infimm_data.comparing import ComparesEmbeddings, CountsImageUrls, GroupsDocuments, GroupsImages, LiveImages
 from infimm_data.errors import ConfigError
-from infimm_data.files import absolute
+from infimm_data.files import absolute, exists
 from infimm_data.rules import Mask, measured_with
 from infimm_data.tables import fingerprint, read_metadata, read_table, write_table, write_tables
 from pipelines.dedup.compare import compare, plan_for, remove_folder
@@ -55,6 +55,13 @@ def dedup_texts(run: Run) -> None:
                 report.results.append(group_documents(run, step, earlier, print_, stage))
     report.seconds = time.monotonic() - start
     run.reports.append(report)
+
+
+def check_earlier(run: Run) -> None:
+    """Raise ConfigError where a step cannot be compared with the recipe's earlier dataset (`earlier_index`)."""
+    for step in run.recipe.steps:
+        if isinstance(step.filter, GroupsDocuments):
+            earlier_index(run, step)
 
 
 def earlier_index(run: Run, step: Step) -> str | None:
@@ -132,6 +139,17 @@ def write_indices(run: Run, facts: Facts, decisions: Decisions) -> None:
             if not is_grouped(path, print_):
                 tables = _index_tables(run, step, kept, earlier)
                 write_tables(path, tables, fingerprint=print_, counts={"settings": index_settings(step)})
+
+
+def thin_indices(layout: Layout, steps: Sequence[Step], gone: Sequence[str]) -> None:
+    """Take documents (ids) out of the indices: a later build must not take what was purged for a copy that stays."""
+    for step in steps:
+        path = layout.groups(f"{step.name}.index")
+        if gone and isinstance(step.filter, GroupsDocuments) and exists(path):
+            before, counts = read_metadata(path)
+            table = read_table(path).replace_schema_metadata(None)
+            left = table.filter(pc.invert(pc.is_in(table.column("id"), value_set=pa.array(gone, type=pa.string()))))
+            write_table(path, left, fingerprint=fingerprint("purge", before, list(gone)), counts=counts)
 
 
 def _index_tables(run: Run, step: Step, kept: pa.ChunkedArray, earlier: str | None) -> Iterator[pa.Table]:

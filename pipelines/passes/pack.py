@@ -33,7 +33,7 @@ from infimm_data.shards import (
 )
 from infimm_data.tables import fingerprint, read_documents
 from pipelines.executor import Task
-from pipelines.facts import FETCHED_COLUMNS, Facts
+from pipelines.facts import FETCHED_COLUMNS, PURGED, Facts
 from pipelines.layout import Layout
 from pipelines.passes.decide import Decisions
 from pipelines.rates import IN
@@ -148,7 +148,7 @@ def _plan(
     facts: Facts, documents: npt.NDArray[np.int64], images: npt.NDArray[np.int64], is_placed: bool
 ) -> list[KeptDocument]:
     """Return the plan of one shard from the rows of its documents and images."""
-    extra = [name for name in facts.images.column_names if name not in ("id", "node", "url", *FETCHED_COLUMNS)]
+    extra = [name for name in facts.images.column_names if name not in ("id", "node", "url", PURGED, *FETCHED_COLUMNS)]
     of_document: dict[int, list[KeptImage]] = {}
     for row, data in zip(images, facts.images.take(pa.array(images)).to_pylist(), strict=True):
         scores = _measured({name: data[name] for name in extra} | _as_it_came(data))
@@ -162,6 +162,7 @@ def _plan(
     plan = []
     for row, data in zip(documents, facts.documents.take(pa.array(documents)).to_pylist(), strict=True):
         key = data.pop("id")
+        data.pop(PURGED, None)  # of what is kept it says nothing, and no takedown may change other documents
         item, place = facts.items[facts.document_item[row]], int(facts.document_row[row])
         plan.append(KeptDocument(item, place, key, tuple(of_document.get(int(row), ())), _measured(data)))
     return plan

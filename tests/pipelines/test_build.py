@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from filters.image_size import ImageSize
+from filters.quality_model import QualityModel
 from filters.text_length import TextLength
 from infimm_data.errors import ConfigError, InfiMMError
 from infimm_data.files import alone_in
@@ -28,7 +29,7 @@ from pipelines.build import build, warn_of_greedy_steps
 from pipelines.fetch_settings import ResizeSettings
 from pipelines.layout import Layout
 from pipelines.passes.decide import decide
-from pipelines.recipe import DedupSettings
+from pipelines.recipe import DedupSettings, Step
 from pipelines.run import Run
 from tests.pipelines.made_facts import make_facts, step
 from tests.pipelines.made_source import (
@@ -333,6 +334,16 @@ def test_a_dump_without_files_stops_with_one_line(go, tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(InfiMMError, match=r"^made\.yaml: the source is empty$"):
         go(source=str(tmp_path / "none"))
+
+
+def test_what_a_later_pass_needs_is_asked_for_before_the_first(go, tmp_path):
+    with pytest.raises(ConfigError, match=r"step 'quality_model': none\.ftz: no such file"):
+        go((Step("quality_model", QualityModel(model="none.ftz")),))
+    run = go(STEPS[:1], until="extract")
+    recipe = replace(make_recipe(run.recipe.source.path), dedup=DedupSettings(against=str(tmp_path / "old")))
+    with pytest.raises(ConfigError, match=r"dedup\.against: .*old: no index of 'exact_duplicate_text' there"):
+        build(Run(recipe, Layout(str(tmp_path / "new")), run.cluster), "extract")
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_out_folder_that_cannot_be_written_is_a_config_error(go, tmp_path):

@@ -12,6 +12,7 @@ import pytest
 from filters.table import FILTERS
 from infimm_data.errors import ConfigError
 from infimm_data.shards import read_index, read_manifest, read_sample
+from infimm_data.tables import read_table
 from pipelines.build import build
 from pipelines.cli import main
 from pipelines.layout import Layout
@@ -108,6 +109,16 @@ def test_a_later_build_keeps_it_out_and_gives_the_bytes_of_a_build_that_never_ha
     Path(fresh.purge("urls.txt")).write_text(f"{PAGE}\n")
     build(Run(make_recipe(dump, STEPS), fresh, cluster, {WEB: web.address}))
     assert digests(fresh) == digests(out)
+
+
+def test_a_later_build_changes_no_document_that_stays_and_finds_no_copy_of_what_went(out, cluster, web, dump):
+    held = samples(out)
+    (gone,) = purge(out, [PAGE], cluster, NOW).documents
+    indices = [out.groups(f"{name}.index") for name in ("exact_duplicate_text", "near_duplicate_text")]
+    assert all(gone not in read_table(path).column("id").to_pylist() for path in indices)
+    build(Run(make_recipe(dump, STEPS), out, cluster, {WEB: web.address}))
+    assert samples(out) == [sample for sample in held if sample.document.id != gone]
+    assert all(gone not in read_table(path).column("id").to_pylist() for path in indices)
 
 
 def test_it_is_told_why_and_in_the_funnel(out, cluster):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from infimm_data.rules import AtLeast, AtMost, FirstOfGroup, OneOf
+from infimm_data.rules import AtLeast, AtMost, BestFraction, FirstOfGroup, GroupAtMost, OneOf
 from pipelines.passes.extract import records
 from pipelines.passes.fetch import asked
 from pipelines.rates import IN, Rates, would_drop
@@ -40,6 +40,12 @@ def test_rules_are_asked_in_their_order_of_what_is_left():
     )
     table = pa.table({"words": [5.0, 50.0, 500.0, None, 20.0], "language": ["de", "en", "en", "en", "de"]})
     assert would_drop(steps, "document", table) == {IN: 5, "short": 2, "long": 1, "foreign": 1}
+
+
+def test_rules_that_compare_rows_of_the_whole_set_are_not_asked():
+    rules = (GroupAtMost("text", 1, "frequent"), BestFraction("score", 0.3, "not_best"), FirstOfGroup("text", "twin"))
+    table = pa.table({"text": ["a", "a", None], "score": [1.0, 2.0, 3.0]})
+    assert would_drop((step("compared", "document", *rules),), "document", table) == {IN: 3}
 
 
 def test_an_empty_table_drops_nothing():

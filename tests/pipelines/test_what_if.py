@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from filters.c4_lines import C4Lines
 from filters.stored_score import StoredScore
@@ -64,6 +66,17 @@ def test_images_of_other_images_wanted_are_compared_again(first):
     """Fewer pages show the banner when the pages must have more words: its number of documents falls."""
     recount = what_if(Layout(str(first)), ["text_length.min_words=1000"])
     assert kept(recount.then) == (0, 0)
+
+
+def test_a_rank_may_name_what_no_rule_asks(first, tmp_path):
+    out = shutil.copytree(first, tmp_path / "out")
+    recipe = yaml.safe_load((out / "recipe.yaml").read_text())
+    recipe["dedup"]["rank"] = ["-num_words"]
+    for entry in recipe["steps"]:
+        if entry["filter"] == "text_length":
+            entry |= {"min_words": None, "max_words": None}
+    (out / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    assert kept(what_if(Layout(str(out)), ["brightness=null"]).then) > (0, 0)
 
 
 def test_what_was_never_measured_is_said(cluster, web, dump, tmp_path):

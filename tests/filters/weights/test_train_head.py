@@ -119,6 +119,13 @@ def test_labels_that_teach_nothing_are_one_line(tmp_path: Path, labels: Any, sai
         run([str(tmp_path / "x.npy"), "--labels", str(tmp_path / "y.npy")], tmp_path / "h.st")
 
 
+def test_a_work_item_without_images_is_passed_over(tmp_path: Path) -> None:
+    given = tables(tmp_path / "a", *made())
+    pq.write_table(measures_table({"id": [], "node": []}, []), tmp_path / "empty.parquet")
+    card = run([str(tmp_path / "empty.parquet"), *given], tmp_path / "h.safetensors")
+    assert sum(card["images"].values()) == 600
+
+
 def test_files_that_do_not_belong_together_are_one_line(tmp_path: Path) -> None:
     vectors, labels = made(100)
     given = tables(tmp_path / "a", vectors, labels)

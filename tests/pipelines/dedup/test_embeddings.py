@@ -58,7 +58,8 @@ def write_embeddings(run, of, vectors, sizes, broken=()):
         key = run.keys[item]
         rows = range(start, start + size)
         values = [None if row in broken else vectors[row].astype(np.float16) for row in rows]
-        embedding = pa.array(values, type=pa.list_(pa.float16(), vectors.shape[1]))
+        is_known = any(value is not None for value in values) or not size
+        embedding = pa.array(values, type=pa.list_(pa.float16(), vectors.shape[1]) if is_known else pa.null())
         table = pa.table({"id": [f"d{item}"] * size, "node": pa.array(rows, pa.int64()), "embedding": embedding})
         write_table(run.layout.pair_scores(of, key), table, fingerprint=f"of {item}")
         start += size
@@ -129,6 +130,11 @@ def test_the_same_images_are_not_compared_twice_and_others_are(tmp_path):
     assert run.cluster.names
 
 
+def test_a_work_item_of_which_no_image_could_be_decoded_is_no_trouble(tmp_path):
+    _, _, found = compared(tmp_path, twins(), [2, 38], clusters=1, broken=(0, 1))
+    assert np.flatnonzero(np.isnan(found)).tolist() == [0, 1]
+
+
 def test_no_image_at_all_is_no_trouble(tmp_path):
     assert compared(tmp_path, drawn(0), [0, 0])[2].tolist() == []
 
@@ -139,7 +145,7 @@ def test_a_step_that_stores_no_embedding_is_named(tmp_path):
     write_table(run.layout.pair_scores("clip_score", run.keys[0]), table, fingerprint="")
     facts = replace(make_facts({"id": ["d0"]}, {}, [0]), items=tuple(run.keys))
     with pytest.raises(
-        InfiMMError, match=r"clip_score/.*parquet: holds no embeddings; set embeddings: image in that step"
+        InfiMMError, match=r"clip_score/.*parquet: it has no column 'embedding'; set embeddings: image in its step"
     ):
         semantic_columns(run, facts, run.recipe.steps[0], np.ones(1, dtype=bool))
 

@@ -230,7 +230,7 @@ def test_images_without_a_vector_are_left_out(tmp_path):
 
 def test_vectors_that_were_never_stored_are_one_line(tmp_path):
     layout = stored(tmp_path, [{"clip_score": 0.5}])
-    with pytest.raises(ConfigError, match="no column 'embedding'; set embeddings: image in the step clip_score"):
+    with pytest.raises(ConfigError, match="no column 'embedding'; set embeddings: image in its step"):
         list(read_embeddings(layout, "clip_score", ITEM))
     with pytest.raises(ConfigError, match="has not scored this work item"):
         list(read_embeddings(layout, "clip_score", "other"))

@@ -19,7 +19,7 @@ class Here:
         self.num_cpus = num_cpus
         self.names = []
 
-    def run(self, name, function, tasks, model=None):
+    def run(self, name, function, tasks, model=None, *, counted=None):
         self.names.append(name)
         loaded = () if model is None else (model.load(*model.arguments),)
         report = PassReport(name, [attempt(function, (*loaded, *task.arguments)) for task in tasks])

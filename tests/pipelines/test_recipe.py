@@ -45,10 +45,10 @@ def test_a_recipe_is_read_with_its_steps_in_order(tmp_path):
 
 
 def test_the_resolved_recipe_is_a_recipe_again(tmp_path):
-    from pipelines.build import _plain
+    from pipelines.recipe import plain
 
     recipe = load_recipe(write(tmp_path, GOOD))
-    again = load_recipe(write(tmp_path, yaml.safe_dump(_plain(recipe.resolved()), sort_keys=False)))
+    again = load_recipe(write(tmp_path, yaml.safe_dump(plain(recipe.resolved()), sort_keys=False)))
     assert again == recipe
 
 

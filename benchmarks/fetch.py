@@ -59,6 +59,8 @@ PEERS = {  # processes, and what is added to img2dataset's command line
     "as it came: img2dataset, 2 processes": (2, RAW),
 }
 
+ITEM = WorkItem(index=0, name="urls", path="", size_bytes=0)
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -156,10 +158,9 @@ def fetch_ours(given: str, list_file: str, out: str) -> None:
     urls = Path(list_file).read_text().split()
     same = {"concurrency": AT_ONCE, "per_host": AT_ONCE, "allow_private_hosts": ("127.0.0.1",)}
     settings = FetchSettings(**same, **json.loads(given))
-    item = WorkItem(index=0, name="urls", path=list_file, size_bytes=0)
     list(fetch_all([], settings))  # loads the engine, which happens once per worker
     start = time.perf_counter()
-    fetch_item(Nothing(), item, Layout(out), settings, {}, urls, "benchmark")  # type: ignore[arg-type]
+    fetch_item(Nothing(), ITEM, Layout(out), settings, {}, urls, "benchmark")  # type: ignore[arg-type]
     print(json.dumps({"steady_s": time.perf_counter() - start}))
 
 
@@ -182,7 +183,7 @@ def timed(command: Sequence[str]) -> tuple[float, float, float, str]:
 def run_ours(settings: dict[str, Any], list_file: str, out: str, count: int) -> Measured:
     """Measure our fetch pass; its images are counted."""
     wall, cpu, rss, said = timed([sys.executable, __file__, "--fetch", json.dumps(settings), list_file, out])
-    assert read_metadata(Layout(out).images(0))[1] == {"ok": count}
+    assert read_metadata(Layout(out).images(ITEM.key))[1] == {"ok": count}
     return Measured(wall, json.loads(said.splitlines()[-1])["steady_s"], cpu, rss)
 
 

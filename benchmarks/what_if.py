@@ -106,6 +106,11 @@ def write_images(layout: Layout, item: str, ids: list[str], rng: np.random.Gener
         "aspect": pa.array(np.maximum(width, height) / np.minimum(width, height)),
         "phash": pa.array(hashes),
     }
+    same = {
+        "stored_bytes": "size_bytes",
+        **{f"stored_{name}": name for name in ("sha256", "format", "width", "height")},
+    }
+    fetched |= {stored: fetched[name] for stored, name in same.items()}  # as without a resize
     write_table(layout.images(item), pa.table(fetched), fingerprint="")
     scored = pa.table({**keys, "clip_score": rng.normal(0.25, 0.08, size)})
     write_table(layout.pair_scores("clip_score", item), scored, fingerprint="")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -38,10 +39,14 @@ class C4Page:
         for path in files_of(self):
             word_list(path)
 
+    @functools.cached_property
+    def _bad_words(self) -> frozenset[str] | None:
+        """Read once per worker: whether a file changed is asked when the step is made, not of every text."""
+        return word_list(self.bad_words) if self.bad_words else None
+
     def measure(self, document: Document) -> Mapping[str, Measure]:
         """Count in the first million characters; `num_bad_words` is None without a list."""
-        text = document.text[:READ_CHARACTERS]
-        listed = word_list(self.bad_words) if self.bad_words else None
+        text, listed = document.text[:READ_CHARACTERS], self._bad_words
         return {
             "num_sentences": len(sentences(text)),
             "num_lorem_ipsum": text.lower().count("lorem ipsum"),

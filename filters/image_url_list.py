@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from infimm_data.document import ImageNode, Measure
 from infimm_data.errors import ConfigError
+from infimm_data.list_files import UrlList as Addresses
 from infimm_data.list_files import files_of, first_match, url_list
 from infimm_data.rules import Level, OneOf, Rule
 
@@ -30,11 +32,21 @@ class ImageUrlList:
         for path in files_of(self):
             url_list(path)
 
+    @functools.cached_property
+    def _block(self) -> tuple[Addresses, ...]:
+        """Read once per worker: whether a file changed is asked when the step is made, not of every text."""
+        return tuple(map(url_list, self.block))
+
+    @functools.cached_property
+    def _allow(self) -> tuple[Addresses, ...]:
+        """Read once per worker: whether a file changed is asked when the step is made, not of every text."""
+        return tuple(map(url_list, self.allow))
+
     def measure_node(self, node: ImageNode) -> Mapping[str, Measure]:
         """Return `image_url_blocked` (the entry, or "") and `image_url_allowed` ("yes", "no"; None without list)."""
         return {
-            "image_url_blocked": first_match(self.block, node.url),
-            "image_url_allowed": ("yes" if first_match(self.allow, node.url) else "no") if self.allow else None,
+            "image_url_blocked": first_match(self._block, node.url),
+            "image_url_allowed": ("yes" if first_match(self._allow, node.url) else "no") if self.allow else None,
         }
 
     def rules(self) -> tuple[Rule, ...]:

@@ -6,6 +6,7 @@ language and perplexity bounds are off at this level there too, and are no part 
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -61,6 +62,16 @@ class ParagraphQuality:
         for path in files_of(self):
             word_list(path)
 
+    @functools.cached_property
+    def _flagged_words(self) -> frozenset[str] | None:
+        """Read once per worker: whether a file changed is asked when the step is made, not of every text."""
+        return word_list(self.flagged_words) if self.flagged_words else None
+
+    @functools.cached_property
+    def _common_words(self) -> frozenset[str] | None:
+        """Read once per worker: whether a file changed is asked when the step is made, not of every text."""
+        return word_list(self.common_words) if self.common_words else None
+
     def edit(self, document: Document) -> tuple[Document, Mapping[str, int]]:
         """Return the document without the paragraphs that are no prose; a text without any left goes whole."""
         captions = {node.caption for node in document.images if node.caption} if self.keep_captions else set()
@@ -103,9 +114,9 @@ class ParagraphQuality:
             return "paragraph_too_few_stop_words"
         if _above(share_of(found, SPAM_WORDS), self.max_spam_words):
             return "paragraph_spam_words"
-        if self.flagged_words and _above(share_of(found, word_list(self.flagged_words)), self.max_flagged_words):
+        if self._flagged_words and _above(share_of(found, self._flagged_words), self.max_flagged_words):
             return "paragraph_flagged_words"
-        if self.common_words and _below(share_of(found, word_list(self.common_words)), self.min_common_words):
+        if self._common_words and _below(share_of(found, self._common_words), self.min_common_words):
             return "paragraph_uncommon_words"
         return ""
 

@@ -5,6 +5,7 @@ OBELICS' bounds of a document (Laurençon et al. 2023, table 3) that its length,
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -50,6 +51,16 @@ class TextComposition:
         for path in files_of(self):
             word_list(path)
 
+    @functools.cached_property
+    def _flagged_words(self) -> frozenset[str] | None:
+        """Read once per worker: whether a file changed is asked when the step is made, not of every text."""
+        return word_list(self.flagged_words) if self.flagged_words else None
+
+    @functools.cached_property
+    def _common_words(self) -> frozenset[str] | None:
+        """Read once per worker: whether a file changed is asked when the step is made, not of every text."""
+        return word_list(self.common_words) if self.common_words else None
+
     def measure(self, document: Document) -> Mapping[str, Measure]:
         """Return the shares of the first million characters; None for a list that the recipe does not name."""
         text = document.text[:READ_CHARACTERS]
@@ -59,8 +70,8 @@ class TextComposition:
             "stop_words": share_of(found, STOP_WORDS),
             "punctuation": punctuation(text, len(found)),
             "spam_words": share_of(found, SPAM_WORDS),
-            "flagged_words": share_of(found, word_list(self.flagged_words)) if self.flagged_words else None,
-            "common_words": share_of(found, word_list(self.common_words)) if self.common_words else None,
+            "flagged_words": None if self._flagged_words is None else share_of(found, self._flagged_words),
+            "common_words": None if self._common_words is None else share_of(found, self._common_words),
         }
 
     def rules(self) -> tuple[Rule, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from urllib.parse import unquote
 
 from infimm_data.document import Document, Measure
 from infimm_data.errors import ConfigError
+from infimm_data.list_files import UrlList as Addresses
 from infimm_data.list_files import files_of, first_match, url_list, word_list
 from infimm_data.rules import Level, OneOf, Rule, check_bounds, within
 
@@ -42,6 +44,21 @@ class UrlList:
         if self.words is not None:
             word_list(self.words)
 
+    @functools.cached_property
+    def _block(self) -> tuple[Addresses, ...]:
+        """Read once per worker: whether a file changed is asked when the step is made, not of every text."""
+        return tuple(map(url_list, self.block))
+
+    @functools.cached_property
+    def _allow(self) -> tuple[Addresses, ...]:
+        """Read once per worker: whether a file changed is asked when the step is made, not of every text."""
+        return tuple(map(url_list, self.allow))
+
+    @functools.cached_property
+    def _words(self) -> frozenset[str] | None:
+        """Read once per worker: whether a file changed is asked when the step is made, not of every text."""
+        return word_list(self.words) if self.words else None
+
     def measure(self, document: Document) -> Mapping[str, Measure]:
         """Return `url_blocked` (the entry that holds the URL, or ""), `url_allowed` ("yes", "no"), `num_url_words`.
 
@@ -49,9 +66,9 @@ class UrlList:
         """
         url = document.origin.url
         return {
-            "url_blocked": first_match(self.block, url),
-            "url_allowed": ("yes" if first_match(self.allow, url) else "no") if self.allow else None,
-            "num_url_words": None if self.words is None else _num_words(url, word_list(self.words)),
+            "url_blocked": first_match(self._block, url),
+            "url_allowed": ("yes" if first_match(self._allow, url) else "no") if self.allow else None,
+            "num_url_words": None if self._words is None else _num_words(url, self._words),
         }
 
     def rules(self) -> tuple[Rule, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -89,9 +89,9 @@ def _hash(entry: str) -> int:
     return int(xxh3_64_intdigest(entry.encode()))
 
 
-def first_match(paths: tuple[str, ...], url: str) -> str:
+def first_match(lists: Sequence[UrlList], url: str) -> str:
     """Return the first entry of these lists under which the URL falls, or ""."""
-    return next((entry for path in paths if (entry := url_list(path).match(url))), "")
+    return next((entry for one in lists if (entry := one.match(url))), "")
 
 
 def _candidates(url: str) -> Iterator[str]:

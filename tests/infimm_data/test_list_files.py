@@ -46,9 +46,9 @@ def test_a_url_falls_under_its_host_a_domain_above_or_a_folder(url, entry, tmp_p
 def test_lists_are_read_from_gzip_and_asked_in_order(tmp_path):
     (tmp_path / "a.gz").write_bytes(gzip.compress(b"a.example\n"))
     (tmp_path / "b.txt").write_text("sub.a.example\n")
-    paths = (str(tmp_path / "a.gz"), str(tmp_path / "b.txt"))
-    assert first_match(paths, "https://sub.a.example/") == "a.example"
-    assert first_match(paths[::-1], "https://sub.a.example/") == "sub.a.example"
+    lists = (url_list(str(tmp_path / "a.gz")), url_list(str(tmp_path / "b.txt")))
+    assert first_match(lists, "https://sub.a.example/") == "a.example"
+    assert first_match(lists[::-1], "https://sub.a.example/") == "sub.a.example"
 
 
 def test_words_come_in_lower_case_without_a_byte_order_mark(tmp_path):

@@ -1,9 +1,11 @@
-"""Characters of many texts counted at once: ends of sentences, commas and digits."""
+"""Characters and words of many texts at once: ends of sentences, commas and digits counted, words told apart."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,3 +50,49 @@ def count_characters(texts: Sequence[str], first: int) -> tuple[Counts, Counts, 
 def _between(mask: NDArray[np.bool_], starts: Counts, ends: Counts) -> Counts:
     totals = np.concatenate([[0], np.cumsum(mask)])
     return np.asarray(totals[ends] - totals[starts])
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The words, in lower case, of several texts. found: one after the other; at: [words] the text each stands in;
+    counts: [texts] how many have two letters or more.
+    """
+
+    found: list[str]
+    at: Counts
+    counts: Counts
+
+    def distinct(self, known: Mapping[str, int]) -> tuple[Counts, Counts]:
+        """Return the known words without repeats, text by text: which text, and the word's number in `known`."""
+        numbers = np.fromiter(map(known.get, self.found, repeat(-1)), np.int64, len(self.found))
+        is_known = numbers >= 0
+        pairs = np.unique(self.at[is_known] * len(known) + numbers[is_known])
+        texts, numbers = np.divmod(pairs, max(len(known), 1))
+        return texts, numbers
+
+
+def find_words(texts: Sequence[str], first: int) -> Words:
+    """Return the words that the first `first` characters of each text hold: runs of letters of any script."""
+    starts = [text[:first].lower() for text in texts]
+    ends = np.cumsum(np.fromiter(map(len, starts), np.int64, len(starts)) + 1)
+    codes = np.frombuffer(" ".join(starts).encode("utf-32-le", "replace"), "<u4")
+    is_letter = _letters()[np.minimum(codes, 0xFFFF)]
+    if len(beyond := np.flatnonzero(codes > 0xFFFF)):
+        is_letter[beyond] = [_is_letter(chr(code)) for code in codes[beyond]]
+    found = np.where(is_letter, codes, ord(" ")).astype("<u4").tobytes().decode("utf-32-le").split()
+    edges = np.diff(is_letter.view(np.int8), prepend=0, append=0)
+    begins = np.flatnonzero(edges > 0)
+    at = np.searchsorted(ends, begins, side="right")
+    is_long = np.flatnonzero(edges < 0) - begins > 1
+    return Words(found, at, np.bincount(at[is_long], minlength=len(starts)))
+
+
+@lru_cache(maxsize=1)
+def _letters() -> NDArray[np.bool_]:
+    """Return which characters of Unicode's first plane are letters."""
+    return np.fromiter((_is_letter(chr(code)) for code in range(0x10000)), bool, 0x10000)
+
+
+def _is_letter(character: str) -> bool:
+    """Say whether a character is a letter as `[^\\W\\d_]` has it, signs that write numbers (Roman, of a half) included."""
+    return character.isalnum() and not character.isdecimal()

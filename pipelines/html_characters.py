@@ -40,16 +40,11 @@ def count_characters(texts: Sequence[str], first: int) -> tuple[Counts, Counts, 
     found = _class_of_each()[np.minimum(codes, 0xFFFF)]
     is_end = found == _STOP
     is_end[:-1] |= (found[:-1] == _END) & (found[1:] == _SPACE)
-    return (
-        _between(is_end, starts, ends),
-        _between(found == _COMMA, starts, ends),
-        _between(found == _DIGIT, starts, starts + np.minimum(lengths, first)),
-    )
-
-
-def _between(mask: NDArray[np.bool_], starts: Counts, ends: Counts) -> Counts:
-    totals = np.concatenate([[0], np.cumsum(mask)])
-    return np.asarray(totals[ends] - totals[starts])
+    marks = [np.flatnonzero(is_marked) for is_marked in (is_end, found == _COMMA, found == _DIGIT)]
+    of_text = [np.searchsorted(ends, mark, side="right") for mark in marks]
+    of_text[2] = of_text[2][marks[2] - starts[of_text[2]] < first]
+    sentences, commas, digits = (np.bincount(at, minlength=len(texts)) for at in of_text)
+    return sentences, commas, digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +57,20 @@ class Words:
     at: Counts
     counts: Counts
 
-    def distinct(self, known: Mapping[str, int]) -> tuple[Counts, Counts]:
-        """Return the known words without repeats, text by text: which text, and the word's number in `known`."""
+    def numbers(self, known: Mapping[str, int]) -> tuple[Counts, Counts]:
+        """Return which texts hold which known words, in order: the text, and the word's number in `known`."""
         numbers = np.fromiter(map(known.get, self.found, repeat(-1)), np.int64, len(self.found))
         is_known = numbers >= 0
-        pairs = np.unique(self.at[is_known] * len(known) + numbers[is_known])
-        texts, numbers = np.divmod(pairs, max(len(known), 1))
-        return texts, numbers
+        return self.at[is_known], numbers[is_known]
+
+
+def distinct_pairs(first: Counts, second: Counts, count: int) -> tuple[Counts, Counts]:
+    """Return the pairs of two numbers without repeats, sorted; second: below `count`."""
+    pairs = np.sort(first * count + second)
+    is_new = np.ones(len(pairs), bool)
+    np.not_equal(pairs[1:], pairs[:-1], out=is_new[1:])
+    first, second = np.divmod(pairs[is_new], max(count, 1))
+    return first, second
 
 
 def find_words(texts: Sequence[str], first: int) -> Words:

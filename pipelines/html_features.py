@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.html_blocks import Block, Element, Page
-from pipelines.html_characters import Words, count_characters, find_words
+from pipelines.html_characters import Words, count_characters, distinct_pairs, find_words
 from pipelines.html_head import Head
 from pipelines.html_vocabulary import (
     BOILERPLATE_NAMES,
@@ -72,20 +72,18 @@ def _own(blocks: list[Block], head: Head, lexicon: Lexicon) -> dict[str, Floats]
     texts = [block.text for block in blocks]
     chars = np.fromiter(map(len, texts), np.float64, len(texts))
     linked = np.fromiter((block.link_chars for block in blocks), np.float64, len(texts))
-    linked[np.array([block.image is not None for block in blocks], bool)] = 0
     elements, at = _distinct(block.element for block in blocks)
     words = find_words(texts, FIRST_CHARS)
     of_texts = lexicon.of_texts(words)
-    for position, block in enumerate(blocks):
-        if block.image is not None:
-            of_texts[:, position] = lexicon.of_image(block)
+    images = [position for position, block in enumerate(blocks) if block.image is not None]
+    of_texts[:, images] = lexicon.of_images([blocks[position] for position in images])
     sentences, commas, digits = count_characters(texts, FIRST_CHARS)
     columns = (
-        *lexicon.of_elements("bc", elements)[at].T,
+        *lexicon.of_elements("bc", elements)[:, at],
         *of_texts,
         [_KIND_NUMBERS[block.kind] for block in blocks],
         chars,
-        np.minimum(linked, chars) / np.maximum(chars, 1),
+        np.clip(linked, 0, chars) / np.maximum(chars, 1),
         sentences,
         commas,
         digits / np.clip(chars, 1, FIRST_CHARS),
@@ -112,7 +110,8 @@ def _level(block: Block) -> int:
 def _shared_with(title: str, words: Words) -> NDArray[np.float64]:
     """Return [texts]: the share of words that a short text has in common with the title."""
     known = {word: at for at, word in enumerate(dict.fromkeys(WORD.findall(title.lower())))}
-    shared = np.bincount(words.distinct(known)[0], minlength=len(words.counts))
+    texts, _ = distinct_pairs(*words.numbers(known), len(known))
+    shared = np.bincount(texts, minlength=len(words.counts))
     return np.where(words.counts < 40, shared / np.maximum(words.counts, max(len(known), 1)), 0.0)
 
 
@@ -162,13 +161,13 @@ def _path(page: Page, lexicon: Lexicon) -> Columns:
     """Return what the path from the root to each block says."""
     elements, kinds = _distinct(page.containers)
     regions, at = page.regions, page.regions.at
-    own = lexicon.of_elements("c", elements)[kinds].T
+    own = lexicon.of_elements("c", elements)[:, kinds]
     is_article = np.array([element.tag == "article" for element in elements], float)[kinds]
     flags = np.array([_flags(element) for element in elements], np.int64)[kinds]
     sums = regions.along_paths(np.stack([own[0], np.ones(len(kinds)), is_article]), np.add)
-    lowest, highest = regions.along_paths(own[1:2], np.minimum), regions.along_paths(own[2:], np.maximum)
+    extremes = regions.along_paths(np.stack([-own[1], own[2]]), np.maximum)
     bits = (regions.along_paths(flags[None], np.bitwise_or)[0, at] >> np.arange(_BITS)[:, None]) & 1
-    path = np.concatenate([sums[:1], lowest, highest, sums[1:], own])[:, at]
+    path = np.stack([sums[0], -extremes[0], extremes[1], *sums[1:], *own])[:, at]
     return [*path, own[0, regions.parent[at]], *bits]
 
 

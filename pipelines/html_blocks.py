@@ -91,13 +91,13 @@ class Regions:
             np.cumsum(np.bincount(self.at, of_blocks, count), out=row[1:])
         return np.asarray(totals[:, self._ends] - totals[:, :-1])
 
-    def upwards(self, values: NDArray[Any], count: int) -> list[NDArray[Any]]:
+    def upwards(self, values: NDArray[Any], count: int, blocks: Any = slice(None)) -> list[NDArray[Any]]:
         """Return [blocks] arrays: the values of the `count` containers around each block, nearest first.
 
-        values: [values, containers].
+        values: [values, containers]; blocks: positions of the blocks to look from, all by default.
         """
         found: list[NDArray[Any]] = []
-        at = self.at
+        at = self.at[blocks]
         for _ in range(count):
             found += list(values[:, at])
             at = self.parent[at]

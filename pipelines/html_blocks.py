@@ -8,7 +8,7 @@ of the page can be judged without the HTML.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -64,6 +64,11 @@ class Page:
     parents: list[int] = field(default_factory=lambda: [-1])
 
     @functools.cached_property
+    def kinds(self) -> tuple[list[Element], NDArray[np.int64]]:
+        """The different elements among the containers, and [containers] which of them each is, once the walk is over."""
+        return distinct(self.containers)
+
+    @functools.cached_property
     def regions(self) -> Regions:
         """The containers as arrays, once the walk is over."""
         return Regions(self)
@@ -77,7 +82,8 @@ class Regions:
         parents = page.parents
         ends = list(range(1, len(parents) + 1))
         for at in range(len(parents) - 1, 0, -1):
-            ends[parents[at]] = max(ends[parents[at]], ends[at])
+            if ends[at] > ends[parents[at]]:
+                ends[parents[at]] = ends[at]
         self.at = np.fromiter((block.container for block in page.blocks), np.int64, len(page.blocks))
         self.parent = np.maximum(parents, 0)
         self._above = _steps(np.array([*parents, -1]))
@@ -120,6 +126,13 @@ class Regions:
         np.add.at(depth, roots, 1)
         np.add.at(depth, self._ends[roots], -1)
         return np.asarray(np.cumsum(depth)[self.at] > 0)
+
+
+def distinct(elements: Iterable[Element]) -> tuple[list[Element], NDArray[np.int64]]:
+    """Return the elements without repeats, and of each one its position among these."""
+    known: dict[Element, int] = {}
+    at = [known.setdefault(element, len(known)) for element in elements]
+    return list(known), np.array(at, np.int64)
 
 
 def _steps(parents: NDArray[np.int64]) -> list[NDArray[np.int64]]:

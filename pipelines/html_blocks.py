@@ -8,7 +8,7 @@ of the page can be judged without the HTML.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -65,8 +65,13 @@ class Page:
 
     @functools.cached_property
     def kinds(self) -> tuple[list[Element], NDArray[np.int64]]:
-        """The different elements among the containers, and [containers] which of them each is, once the walk is over."""
+        """The different elements among the containers, and which of them each one is, once the walk is over."""
         return distinct(self.containers)
+
+    @functools.cached_property
+    def block_kinds(self) -> tuple[list[Element], NDArray[np.int64]]:
+        """The different elements that blocks fill, and which of them each block does, once the walk is over."""
+        return distinct([block.element for block in self.blocks])
 
     @functools.cached_property
     def regions(self) -> Regions:
@@ -128,11 +133,11 @@ class Regions:
         return np.asarray(np.cumsum(depth)[self.at] > 0)
 
 
-def distinct(elements: Iterable[Element]) -> tuple[list[Element], NDArray[np.int64]]:
+def distinct(elements: Sequence[Element]) -> tuple[list[Element], NDArray[np.int64]]:
     """Return the elements without repeats, and of each one its position among these."""
-    known: dict[Element, int] = {}
-    at = [known.setdefault(element, len(known)) for element in elements]
-    return list(known), np.array(at, np.int64)
+    kinds = list(dict.fromkeys(elements))
+    numbers = {element: number for number, element in enumerate(kinds)}
+    return kinds, np.fromiter(map(numbers.__getitem__, elements), np.int64, len(elements))
 
 
 def _steps(parents: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.html_blocks import Block, Element, Page, distinct
+from pipelines.html_blocks import Element, Page
 from pipelines.html_characters import Words, count_characters, distinct_pairs, find_words
 from pipelines.html_head import Head
 from pipelines.html_vocabulary import (
@@ -52,7 +52,7 @@ UP = 4  # ancestors of which the size is a feature
 
 def features(page: Page, head: Head, lexicon: Lexicon) -> Floats:
     """Return [blocks, features] in the order of `page.blocks`."""
-    raw = _own(page.blocks, head, lexicon)
+    raw = _own(page, head, lexicon)
     columns: list[NDArray[np.generic]] = [
         *raw.values(),
         *_path(page, lexicon),
@@ -67,12 +67,12 @@ def features(page: Page, head: Head, lexicon: Lexicon) -> Floats:
     return table.T
 
 
-def _own(blocks: list[Block], head: Head, lexicon: Lexicon) -> dict[str, Floats]:
+def _own(page: Page, head: Head, lexicon: Lexicon) -> dict[str, Floats]:
     """Return what each block says of itself."""
+    blocks, (elements, at) = page.blocks, page.block_kinds
     texts = [block.text for block in blocks]
     chars = np.fromiter(map(len, texts), np.float64, len(texts))
     linked = np.fromiter((block.link_chars for block in blocks), np.float64, len(texts))
-    elements, at = distinct(block.element for block in blocks)
     kinds = np.array([_KIND_NUMBERS[block.kind] for block in blocks], np.int64)
     levels = np.array([_level(element) for element in elements], np.int64)[at]
     words = find_words(texts, FIRST_CHARS)
@@ -92,9 +92,16 @@ def _own(blocks: list[Block], head: Head, lexicon: Lexicon) -> dict[str, Floats]
         np.where(kinds == _HEADING, levels, 0),
         _shared_with(head.title, words),
         _described(texts, head.description[:60].lower()),
-        [first.islower() - first.isupper() for first in [text[:1] for text in texts]],
+        _case(texts),
     )
     return {name: np.asarray(column, np.float32) for name, column in zip(_OWN, columns, strict=True)}
+
+
+def _case(texts: list[str]) -> NDArray[np.int64]:
+    """Return 1 where a text begins with a small letter, -1 with a capital, else 0."""
+    first = [text[:1] for text in texts]
+    is_small, is_capital = (np.fromiter(map(is_, first), np.int64, len(first)) for is_ in (str.islower, str.isupper))
+    return is_small - is_capital
 
 
 def _level(element: Element) -> int:
@@ -181,7 +188,7 @@ def _alike(page: Page, raw: dict[str, Floats]) -> Columns:
     kinds: dict[tuple[str, str], int] = {}
     of_containers, of_blocks = (
         np.array([kinds.setdefault((e.tag, e.names), len(kinds)) for e in elements], np.int64)[at]
-        for elements, at in (page.kinds, distinct(block.element for block in page.blocks))
+        for elements, at in (page.kinds, page.block_kinds)
     )
     signs = [0] * len(page.containers)
     known: dict[int, int] = {}
@@ -250,7 +257,10 @@ def _page(page: Page, head: Head, raw: dict[str, Floats]) -> Columns:
         float(plain[kind == _KIND_NUMBERS["item"]].sum()) / total,
         float(plain[kind == _KIND_NUMBERS["row"]].sum()) / total,
         float(plain[kind == _KIND_NUMBERS["code"]].sum()) / total,
-        *(np.log1p(sum(n for tag, n in zip(tags, counts, strict=True) if tag == wanted)) for wanted in ("article", "main")),
+        *(
+            np.log1p(sum(n for tag, n in zip(tags, counts, strict=True) if tag == wanted))
+            for wanted in ("article", "main")
+        ),
         np.log1p(float((kind == _IMAGE).sum())),
         float(head.kind == "article") - float(head.kind == "website") - 2.0 * head.kind.startswith("product"),
         path.strip("/").count("/") + (path.strip("/") != ""),

@@ -23,7 +23,9 @@ NEAR = 3  # blocks before and after an image whose texts are compared with its o
 NUM_OWN = 21
 MAX_CHARS = 200  # of a text that is compared
 MAX_URL_CHARS = 400  # of an address that a size is looked for in
-_BEFORE, _AFTER = np.array([[1, 0, 4, 0, 15], [0, 1, 0, 4, 15]])[:, :, None]  # blocks around an image, looked at at once
+_BEFORE, _AFTER = np.array([[1, 0, 4, 0, 15], [0, 1, 0, 4, 15]])[
+    :, :, None
+]  # blocks around an image, looked at at once
 _SIZE = re.compile(r"(?<![0-9a-zA-Z])(\d{2,4})x(\d{2,4})(?![0-9])")
 _NUMBER = re.compile(r"[=_,:/-](\d{2,4})(?!\d)")
 _SIDE = re.compile(r"(?<![a-z])(?:w|width|h|height|size|s|sz|wid|resize|fit|imwidth)\Z", re.I)

@@ -14,15 +14,7 @@ from typing import Any
 from infimm_data.document import ImageNode
 from pipelines import html_math
 from pipelines.html_blocks import NO_ELEMENT, Block, Element, Page, place_captions
-from pipelines.html_images import (
-    MAX_URL_CHARS,
-    Attributes,
-    file_of,
-    image_url,
-    is_image_address,
-    names_full_size,
-    pixels,
-)
+from pipelines.html_images import Attributes, image_url, is_glyph, link_kind, names_full_size, pixels
 from pipelines.html_text import CELL, LINE_BREAK, clean, code, paragraphs
 from pipelines.html_vocabulary import (
     BLOCK_KINDS,
@@ -32,7 +24,6 @@ from pipelines.html_vocabulary import (
     CONTAINERS,
     FIGURE_CLASS,
     FIGURE_WORDS,
-    GLYPH_CLASS,
     UNREAD,
     BlockKind,
 )
@@ -43,8 +34,6 @@ _ABSENT = (0,) * len(_TELLING)  # unlike None and "", which are attributes witho
 _HIDDEN_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.I)
 MAX_LOOSE_FIGURE_BLOCKS = 8  # a <div> whose class speaks of images is a figure up to this size, above it a region
 MAX_FIGURE_BLOCKS = 200  # of a <figure>: a gallery; the bound keeps nested ones from costing their square
-MAX_LINK_DEPTH = 12  # elements between an image and the link around it
-MAX_GLYPH_SIDE = 32  # pixels; an image declared smaller on both sides is an icon inside a sentence
 
 # What is to be done when an element closes; 0 is nothing.
 _LINK, _CELL, _BLOCK, _CONTAINER, _KIND, _FIGURE, _NOSCRIPT = (1 << at for at in range(7))
@@ -106,7 +95,9 @@ class _Walker:
         self.noscripts = 0
         self.kinds: list[BlockKind] = ["paragraph"]
         self.elements = [NO_ELEMENT]  # the open ones that make blocks
-        self.openings: dict[tuple[str | int | None, ...], _Opening] = {}  # by tag and telling attributes, what was met before
+        self.openings: dict[
+            tuple[str | int | None, ...], _Opening
+        ] = {}  # by tag and telling attributes, what was met before
         self.container = 0
         self.marker = ""
         self.figures: list[tuple[str, int]] = []  # tag of each open one, and its first block
@@ -246,7 +237,7 @@ class _Walker:
         attributes: Attributes = node.attributes
         sources, self.sources = self.sources, []
         width, height = pixels(attributes.get("width")), pixels(attributes.get("height"))
-        if _is_glyph(attributes, width, height) or _is_hidden(attributes):
+        if is_glyph(attributes, width, height) or _is_hidden(attributes):
             return
         url = image_url(attributes, sources, self.base_url, self.is_stored)
         if url is None:
@@ -256,7 +247,7 @@ class _Walker:
         image = ImageNode(url=url, alt=clean(attributes.get("alt") or ""), width=width, height=height)
         block = Block("image", "", self.outer_container if self.noscripts else self.container, image=image)
         block.element = Element("img", _names(attributes))
-        block.link_chars = _link_kind(node, url) if self.links else 0
+        block.link_chars = link_kind(node, url) if self.links else 0
         if self.noscripts and (beside := self._image_beside(block.container)) is not None:
             # The copy for readers without scripts of the image right before it, which may be but a preview.
             if not self.is_last_image_full:
@@ -280,20 +271,9 @@ class _Walker:
         return None
 
 
-def _link_kind(node: Any, url: str) -> int:
-    """Return -1 where an image stands in a link to a picture, as itself in full size, and 1 in any other link."""
-    above = node.parent
-    for _ in range(MAX_LINK_DEPTH):
-        if above is None or above.tag == "a":
-            break
-        above = above.parent
-    href = ((above.attributes.get("href") if above is not None else None) or "")[:MAX_URL_CHARS]
-    return -1 if is_image_address(href) or (href and file_of(href) == file_of(url)) else 1
-
-
 def _names(attributes: Attributes) -> str:
     """Return the attributes whose words tell what an element is for."""
-    return " ".join([value for name in _NAMING if (value := attributes.get(name))])
+    return " ".join(filter(None, map(attributes.get, _NAMING)))
 
 
 @functools.lru_cache(maxsize=10_000)
@@ -312,12 +292,3 @@ def _is_hidden(attributes: Attributes) -> bool:
         return True
     style = attributes.get("style") or ""
     return bool(style) and _HIDDEN_STYLE.search(style) is not None
-
-
-def _is_glyph(attributes: Attributes, width: int | None, height: int | None) -> bool:
-    if min(width or 99, height or 99) <= 2:
-        return True
-    if width and height and max(width, height) <= MAX_GLYPH_SIDE:
-        return True
-    names = attributes.get("class")
-    return bool(names) and GLYPH_CLASS.search(names or "") is not None

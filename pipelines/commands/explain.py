@@ -13,9 +13,10 @@ from rich.console import Console
 from infimm_data.config import load_settings, parse_settings
 from infimm_data.errors import ConfigError
 from infimm_data.files import resolve
+from infimm_data.stream.tokens import IGNORED
 from pipelines.report import say
 
-if TYPE_CHECKING:  # the stream brings torch, which every other command would wait for
+if TYPE_CHECKING:
     from infimm_data.stream.explain import Explained
 
 SIDE = 96  # pixels of the images in the picture
@@ -133,8 +134,6 @@ def _span(run: tuple[int, int]) -> str:
 
 def _token(row: Explained, sees: list[int], token: int, decode: Any, semantics: str) -> dict[str, Any]:
     """Say what a token is, where it stands and what it sees under the model's semantics."""
-    from infimm_data.stream.tokens import IGNORED
-
     ids, document = row.batch.input_ids[0].tolist(), int(row.batch.document_ids[0, token])
     if document < 0:
         return {"token": token, "says": f"slot {token}: padding"}

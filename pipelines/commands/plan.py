@@ -15,7 +15,7 @@ from infimm_data.errors import ConfigError
 from infimm_data.files import resolve
 from pipelines.report import say
 
-if TYPE_CHECKING:  # the stream brings torch, which every other command would wait for
+if TYPE_CHECKING:
     from infimm_data.stream.reader import Position, Reader
 
 LOOKED_AT = 1024  # documents that the figures per row are taken from: the first windows of the run itself

@@ -67,6 +67,7 @@ class Cluster:
         self._address, self._workers = address, workers
         self._is_started = False
         self._owned = False
+        self._local: LocalWorkers | None = None
         if address not in (None, OFF):
             _probe(address)
             self._started()
@@ -99,6 +100,8 @@ class Cluster:
         return self
 
     def __exit__(self, *error: object) -> None:
+        if self._local is not None:
+            self._local.close()
         if self._owned:
             import ray
 
@@ -128,8 +131,11 @@ class Cluster:
 
     def _workers_for(self, model: Model | None, num_tasks: int) -> Workers:
         """Return who runs a pass: without a model Ray's own workers, else an actor per GPU share, or per CPU."""
-        if self._address == OFF:
+        if self._address == OFF and model is not None:
             return LocalWorkers(min(num_tasks, self.num_cpus), model)
+        if self._address == OFF:
+            self._local = self._local or LocalWorkers(self.num_cpus)
+            return self._local
         if model is None:
             return TaskWorkers(TASKS_PER_CPU * self.num_cpus)
         slots = int(self.num_gpus / model.num_gpus) if model.num_gpus else self.num_cpus

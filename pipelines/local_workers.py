@@ -11,11 +11,13 @@ import ctypes
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
+
+import pyarrow as pa
 
 from pipelines.workers import Failure, Holder, Model, attempt
 
@@ -31,21 +33,24 @@ class _Worker:
 
 
 class LocalWorkers:
-    """Forked processes, one call each at a time; with a model, each loads it before its first call."""
+    """Forked processes, one call each at a time; with a model, each loads it before its first call.
+
+    A process without a model outlives its pass, with all that it has imported; `close` ends it.
+    """
 
     def __init__(self, size: int, model: Model | None = None) -> None:
-        """size: processes, 1 or more."""
-        self._model = model
-        self._free = [self._start() for _ in range(size)]
+        """size: processes, 1 or more; each starts with its first call."""
+        self._size, self._model = size, model
+        self._free: list[_Worker] = []
         self._busy: dict[Connection, _Worker] = {}
 
     def has_room(self) -> bool:
-        """Return whether a process is free."""
-        return bool(self._free)
+        """Return whether another call may be given now."""
+        return len(self._busy) < self._size
 
     def submit(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         """Give a call to a free process."""
-        worker = self._free.pop()
+        worker = self._free.pop() if self._free else self._start()
         self._busy[worker.calls] = worker
         with contextlib.suppress(BrokenPipeError):  # it died while it was idle; `wait` says so
             worker.calls.send((function, arguments))
@@ -62,27 +67,39 @@ class LocalWorkers:
                 self._free.append(worker)
             except (EOFError, ConnectionResetError):
                 ended.append((calls, _lost(worker)))
-                self._free.append(self._start())
         return ended
 
     def stop(self) -> None:
-        """End the processes: what is under way is not waited for."""
-        workers = [*self._free, *self._busy.values()]
-        for worker in workers:
-            worker.process.kill()
-        for worker in workers:
-            worker.process.join()
-            worker.calls.close()
+        """End what is under way, and all that hold a model."""
+        _end([*self._busy.values()])
+        self._busy.clear()
+        if self._model is not None:
+            self.close()
+
+    def close(self) -> None:
+        """End all processes."""
+        _end([*self._busy.values(), *self._free])
+        self._busy.clear()
+        self._free.clear()
 
     def _start(self) -> _Worker:
         # Forked: a fresh interpreter would import for a second what is here already. No threads of ours run in this
         # process; Arrow's and OpenBLAS's get along with a fork.
+        pa.array([])  # at its first array Arrow imports pandas where that is installed: once for all, not in each
         context = multiprocessing.get_context("fork")
         ours, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, self._model, os.getpid()))
         process.start()
         theirs.close()  # so that the end of the process is the end of the pipe
         return _Worker(process, ours)
+
+
+def _end(workers: Sequence[_Worker]) -> None:
+    for worker in workers:
+        worker.process.kill()
+    for worker in workers:
+        worker.process.join()
+        worker.calls.close()
 
 
 def _lost(worker: _Worker) -> Failure:

@@ -16,7 +16,11 @@ from tests.pipelines import work
 @pytest.fixture(params=["ray", OFF])
 def either(request):
     """Ray's workers, then forked ones."""
-    return request.getfixturevalue("cluster") if request.param == "ray" else Cluster(address=OFF, workers=2)
+    if request.param == "ray":
+        yield request.getfixturevalue("cluster")
+        return
+    with Cluster(address=OFF, workers=2) as forked:
+        yield forked
 
 
 def tasks(count, *more):

@@ -1,4 +1,4 @@
-"""Comparisons with peers: contenders take turns, one that fails is said and left out, medians stand with their range."""
+"""Comparisons with peers: contenders take turns, one that fails is said and left out, medians have their range."""
 
 import importlib.util
 import sys

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import ijson
 
 from pipelines.records.files import Record
+from pipelines.records.json_constants import StandardJson
 from pipelines.records.streams import DAMAGED
 from pipelines.sources.contract import Skipped
 
@@ -27,7 +28,7 @@ def read_json_values(stream: BinaryIO, dump: str, first: bytes, place: str | Non
     prefix = "item" if first == b"[" else f"{place}.item" if place else ""
     number = 0
     try:
-        pieces = _Pieces(stream)
+        pieces = StandardJson(stream)
         for value in ijson.items(pieces, prefix) if prefix else ijson.kvitems(pieces, ""):
             key, data = ("", value) if prefix else value
             yield Record(dump, number, _plain(data), key)
@@ -36,13 +37,6 @@ def read_json_values(stream: BinaryIO, dump: str, first: bytes, place: str | Non
         problem = " ".join(str(error).split())[:200]
         detail = f"JSON that breaks after {number} rows, the rest is lost: {problem}"
         yield Skipped(reason="damaged_record", offset=number, detail=detail)
-
-
-class _Pieces:
-    """A stream as ijson reads it: what is whole before a damage reaches it, where `read` would wait for more."""
-
-    def __init__(self, stream: Any) -> None:
-        self.read = stream.read1 if hasattr(stream, "read1") else stream.read
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,6 @@ what is damaged is a Skipped: no reader of rows ends early without a word, none 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BufferedReader
@@ -17,6 +16,7 @@ from pipelines.records import delimited, json_lines, tables
 from pipelines.records.delimited import Delimited, Header
 from pipelines.records.files import Record, open_file
 from pipelines.records.hub import PREFIX, hub_columns, hub_rows
+from pipelines.records.json_constants import loads
 from pipelines.records.json_lines import checked, read_json_lines
 from pipelines.records.json_values import read_json_values
 from pipelines.records.lines import BOM, read_lines
@@ -141,7 +141,7 @@ def _one_object(stream: BinaryIO, dump: str, max_bytes: int) -> Record | Skipped
         if len(data) > max_bytes:
             detail = f"{dump}: one value of over {max_bytes} bytes"
             return Skipped(reason="record_too_large", offset=0, detail=detail)
-        return checked(Record(dump, 0, json.loads(data)))
+        return checked(Record(dump, 0, loads(data)))
     except DAMAGED as error:
         return Skipped(reason="damaged_record", offset=0, detail=f"{dump}: {error}")
     except (ValueError, RecursionError) as error:
@@ -171,7 +171,7 @@ def _probed(stream: BinaryIO, place: str | None, kind: str) -> tuple[int, bytes,
 
 def _is_json(line: bytes) -> bool:
     try:
-        json.loads(line)
+        loads(line)
     except (ValueError, RecursionError):
         return False
     return True

@@ -1,4 +1,4 @@
-"""NaN and Infinity, which Python writes into JSON, are null: in a stream cut anywhere, in lines, and never in a text."""
+"""NaN and Infinity, which Python writes into JSON, are null: in a stream cut anywhere, in lines, never in a text."""
 
 from __future__ import annotations
 

@@ -54,18 +54,22 @@ class RowFormat:
 def read_rows(item: WorkItem, expected: RowFormat) -> Iterator[Record | Skipped]:
     """Yield the records of a work item in order, and a Skipped for each that cannot be read.
 
-    Reasons: `damaged_record`, `record_too_large`, `not_json`, `not_utf8`, `malformed_row`. Raises SourceError where the
-    file cannot be read as what it is, or lacks a required column.
+    Reasons: `damaged_record`, `record_too_large`, `not_json`, `not_utf8`, `malformed_row`, and `empty_file` of one that
+    has no bytes. Raises SourceError where the file cannot be read as what it is, or lacks a required column.
     """
     if item.path.startswith(PREFIX):
         yield from hub_rows(item, expected.split, expected.columns, expected.required)
         return
     name = file_name(item)
     with open_file(item.path) as file:
-        if is_table(file.read(6)) or item.path.lower().endswith(tables.SUFFIXES):
+        start = file.read(6)
+        if is_table(start) or item.path.lower().endswith(tables.SUFFIXES):
             table = Table(file, name)
             _check_columns(table.columns, name, expected.required)
             yield from table.read(expected.columns, item.span)
+            return
+        if not start:
+            yield Skipped(reason="empty_file", detail=f"{name}: 0 bytes; is the download whole?")
             return
     for found in open_streams(item.path, name):
         if isinstance(found, Skipped):
@@ -125,7 +129,7 @@ def _stream_rows(stream: BinaryIO, dump: str, item: WorkItem, expected: RowForma
         return read_json_lines(lines, dump, is_cdx=kind in CDX)
     stream.read(begin)
     if expected.place is not None or first == b"[":
-        found = read_json_values(stream, dump, first, expected.place)
+        found = read_json_values(stream, dump, first, expected.place, expected.max_bytes)
         return found if expected.accepts_any else (one if isinstance(one, Skipped) else checked(one) for one in found)
     return iter((_one_object(stream, dump, expected.max_bytes),))
 

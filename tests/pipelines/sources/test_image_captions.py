@@ -257,8 +257,23 @@ def test_a_table_without_rows_holds_nothing(tmp_path):
         pa.table({"url": pa.array([], pa.string()), "caption": pa.array([], pa.string())}), tmp_path / "a.parquet"
     )
     (tmp_path / "b.tsv").write_text("url\tcaption")
-    (tmp_path / "c.jsonl").write_text("")
     assert everything(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.json", "a.jsonl.gz", "a.csv.zip"])
+def test_a_file_without_bytes_is_counted_and_named(tmp_path, name):
+    (tmp_path / name).write_bytes(b"")
+    (found,) = everything(tmp_path)
+    assert (found.reason, found.detail) == ("empty_file", f"{name}: 0 bytes; is the download whole?")
+
+
+def test_a_row_of_zeros_is_damage_and_no_caption(tmp_path):
+    (tmp_path / "a.tsv").write_bytes(
+        b"url\tcaption\nhttp://a.example/1\tone" + bytes(99) + b"two\nhttp://a.example/3\tthree\n"
+    )
+    damage, document = everything(tmp_path)
+    assert (damage.reason, damage.offset) == ("damaged_record", 12)
+    assert document.nodes[1].text == "three"
 
 
 @pytest.mark.parametrize(

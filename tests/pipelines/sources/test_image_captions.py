@@ -7,6 +7,7 @@ import json
 import math
 import tracemalloc
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -76,9 +77,12 @@ def test_a_column_that_changes_its_type_between_parts_means_the_same(tmp_path):
     write_parquet(tmp_path / "a.parquet", [laion(1)], {"WIDTH": pa.int32(), "SAMPLE_ID": pa.int64()})
     write_parquet(tmp_path / "b.parquet", [laion(2, HEIGHT=None)], {"WIDTH": pa.float64(), "punsafe": pa.float32()})
     write_parquet(tmp_path / "c.parquet", [laion(3)], {"WIDTH": pa.string(), "TEXT": pa.large_binary()})
+    decimal = {"WIDTH": Decimal(640), "HEIGHT": None, "similarity": Decimal("0.25")}
+    write_parquet(tmp_path / "d.parquet", [laion(4, **decimal)], {"HEIGHT": pa.null()})
     found = [document.images[0] for document in documents(tmp_path, preset="laion_2b_en")]
-    assert [(image.width, image.height) for image in found] == [(640, 480), (640, None), (640, 480)]
-    assert [image.caption for image in found] == ["caption 1", "caption 2", "caption 3"]
+    assert [(image.width, image.height) for image in found] == [(640, 480), (640, None), (640, 480), (640, None)]
+    assert [image.caption for image in found] == [f"caption {n}" for n in range(1, 5)]
+    assert found[3].scores["similarity"] == 0.25
 
 
 def test_what_cannot_be_a_pair_is_counted_by_reason_and_costs_no_neighbour(tmp_path):

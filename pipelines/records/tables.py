@@ -88,6 +88,8 @@ class Table:
                     row += batch.num_rows
                     if span is not None and row >= span[1]:
                         return
+                if row < end:
+                    yield row, EOFError(f"row group {group} ends {end - row} rows early"), end - row
             except DAMAGED as error:
                 yield row, error, end - row
 

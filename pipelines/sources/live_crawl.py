@@ -94,7 +94,8 @@ class LiveCrawl:
             num_images=images,
             seconds=sum(pages) * EXTRACT_S,
             how=f"URLs of {len(hosts)} hosts{more}; the largest takes {with_images}{taken} to crawl at "
-            f"{self.delay_s:g} s a request; {PAGE_BYTES // 1000} kB and {IMAGES_PER_PAGE} images a page, as pages have on average",
+            f"{self.delay_s:g} s a request; {PAGE_BYTES // 1000} kB and {IMAGES_PER_PAGE} images a page, as pages "
+            "have on average",
         )
 
     def seeds(self, part: int) -> tuple[dict[str, list[str]], dict[str, list[str]]]:

@@ -104,7 +104,7 @@ def count_rows(item: WorkItem) -> int:
     with open_file(item.path) as file:
         if is_table(file.read(6)) and (known := Table(file, item.name).num_rows) is not None:
             return known
-    return sum(1 for _ in read_rows(item, RowFormat()))
+    return sum(not (isinstance(one, Skipped) and one.reason == "empty_file") for one in read_rows(item, RowFormat()))
 
 
 def _check_columns(found: Sequence[str], name: str, required: Sequence[str]) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from io import BufferedReader, RawIOBase
 from typing import Any, BinaryIO, cast
 
+from fsspec.spec import AbstractBufferedFile
+
 from infimm_data.errors import SourceError
 from pipelines.records.files import open_file
 from pipelines.sources.contract import Skipped
@@ -85,6 +87,8 @@ def open_streams(path: str, name: str) -> Iterator[tuple[str, BinaryIO] | Skippe
         elif start[:2] == b"\x1f\x8b":
             with gzip.open(file) as inflated:
                 yield name, stepped(inflated)
+        elif isinstance(file, AbstractBufferedFile):  # of a store; its readline takes no size
+            yield name, BufferedReader(file, 1 << 16)  # type: ignore[type-var]  # it has all that a raw file has
         else:
             yield name, file
 

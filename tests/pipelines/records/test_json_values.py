@@ -66,6 +66,19 @@ def test_a_record_that_is_too_large_is_not_held_and_those_before_it_are_kept(tmp
     assert peak < 5_000_000
 
 
+@pytest.mark.parametrize("depth", [20_000, 200_000])
+def test_a_row_that_is_nested_too_deeply_costs_itself_and_none_can_take_the_memory(read, depth):
+    deep = b"[" * 600 + b"]" * 600
+    first, second = read(b'[{"a": ' + deep + b'}, {"a": "[[["}]')
+    assert (first.reason, first.detail) == ("not_json", "a.json: row 0 is nested too deeply")
+    assert second.data == {"a": "[[["}
+    deep = b"[" * depth + b"]" * depth
+    *rows, last = read(b"[" + b'{"a": 1}, ' * 3000 + b'{"a": ' + deep + b"}]")
+    assert [one.data for one in rows] == [{"a": 1}] * 3000
+    assert last.reason == "record_too_large"
+    assert last.detail == "a.json: 5000 unclosed brackets in row 3000; the rest is lost"
+
+
 def test_a_long_list_that_stands_before_or_behind_the_rows_is_no_record(tmp_path):
     other = b"[" + b'"xxxxxxxxx", ' * 300_000 + b'""]'
     (tmp_path / "a.json").write_bytes(

@@ -1,8 +1,10 @@
 """MINT-1T (Awadalla et al. 2024): PDF documents in tars, their pictures in TIFF files; HTML documents in tables.
 
-Fields as the viewers of mlfoundations/MINT-1T-PDF-CC-2023-23 and MINT-1T-HTML on huggingface.co show them: `images` is
-["page_0_image_85", null] beside `image_metadata` [{height, page, sha256, width, xref}] in the tars, URLs in the tables.
-NeMo Curator writes its interleaved sets in the same layout with each picture a member of its own: ["KEY.1.jpg", null].
+Fields in the tars as the viewer of mlfoundations/MINT-1T-PDF-CC-2023-23 on huggingface.co shows them: `images` is
+["page_0_image_85", null] beside `image_metadata` [{height, page, sha256, width, xref}]. In the tables (MINT-1T-HTML,
+data_v1_1) as those who read them say (TieuDaoChanNhan/finevideo-vla, tools/extract/extract_mint1t_manifest.py): texts,
+images (URLs), image_hashes, images_metadata, metadata, url, cc_dump, where what is said of images is of the shown ones
+alone. NeMo Curator writes its interleaved sets in the tars' layout with each picture a member: ["KEY.1.jpg", null].
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from pipelines.interleaved.lists import (
     image_node,
     interleave,
     numbers,
+    per_image,
 )
 from pipelines.preview import sampled
 from pipelines.records.files import Record, list_items
@@ -34,7 +37,7 @@ from pipelines.records.values import as_number
 from pipelines.sources.contract import Preview, Skipped, WorkItem
 
 SUFFIXES = (*TAR_SUFFIXES, ".parquet")
-COLUMNS = ("texts", "images", "image_metadata", "metadata", "url")
+COLUMNS = ("texts", "images", "image_metadata", "images_metadata", "url")
 _FRAME = re.compile(r"member:(?P<key>.+)\.tiff?#(?P<frame>\d{1,9})", re.DOTALL)
 _WHOLE = re.compile(r"member:(?P<name>.+)", re.DOTALL)
 _PICTURES = frozenset(("jpg", "jpeg", "png", "webp", "gif", "bmp", "avif"))  # what a member's name may end in
@@ -114,8 +117,7 @@ class Mint1t:
 
     def _nodes(self, record: Record) -> Iterator[Any]:
         texts, entries = as_list(record.data, "texts"), as_list(record.data, "images")
-        details = record.data.get("image_metadata")
-        found = [as_mapping(one) for one in details] if isinstance(details, list) else []
+        found = _details(record.data, entries)
         images: list[ImageNode | BrokenImage | None] = []
         frame = 0
         for number, entry in enumerate(entries):
@@ -138,7 +140,16 @@ class Mint1t:
                 return BrokenImage(number, f"frame {frame}; at most {self.max_frames} are read of a document")
             entry = name or f"member:{key}.tiff#{frame}"
         size = {"width": known.get("width"), "height": known.get("height")}
-        return image_node(entry, number, scores=numbers(known, ("page",)) if known else {}, **size)
+        return image_node(entry, number, scores=numbers(known, ("page",)) if known and key else {}, **size)
+
+
+def _details(data: Mapping[str, Any], entries: Sequence[Any]) -> list[Mapping[str, Any]]:
+    """Return what a record tells of each image that is shown, in their order."""
+    if "image_metadata" in data:
+        found = data["image_metadata"]
+        return [as_mapping(one) for one in found] if isinstance(found, list) else []
+    known = per_image(data.get("images_metadata"), entries)
+    return [one for one, entry in zip(known, entries, strict=True) if entry is not None]
 
 
 def _member_named(entry: str) -> str | None:

@@ -194,6 +194,36 @@ def test_a_table_of_html_documents_has_urls_and_no_frames(tmp_path):
     assert found[0].nodes[0] == ImageNode(url="https://a.example/1.jpg")
 
 
+HTML_ROW = {  # columns of MINT-1T-HTML's data_v1_1
+    "texts": ["Before.", None, None, "After."],
+    "images": [None, "https://a.example/1.jpg", "https://a.example/2.jpg", None],
+    "image_hashes": ["a" * 64, "b" * 64],
+    "images_metadata": [{"height": 480, "width": 640}, {"height": 30, "width": 40}],
+    "metadata": [{"x": 1}, {"x": 2}],
+    "url": "https://a.example/page", "cc_dump": "CC-MAIN-2017-04",
+}  # fmt: skip
+
+
+def html(tmp_path, **changes):
+    pq.write_table(pa.Table.from_pylist([HTML_ROW | changes]), tmp_path / "a.parquet")
+    source = Mint1t(path=str(tmp_path))
+    return source, list(source.read(source.work_items()[0]))
+
+
+def test_what_a_table_says_of_images_is_of_those_that_are_shown(tmp_path):
+    for told in (HTML_ROW["images_metadata"], [json.dumps(one) for one in HTML_ROW["images_metadata"]]):
+        source, (document,) = html(tmp_path, images_metadata=told)
+        assert [(node.url[-5], node.width, node.height) for node in document.images] == [("1", 640, 480), ("2", 40, 30)]
+        assert [node.scores for node in document.images] == [{}, {}]
+        assert document.origin.url == "https://a.example/page"
+        assert source.preview(source.work_items()).columns == tuple(HTML_ROW)
+
+
+def test_what_a_table_says_of_another_number_of_images_is_not_taken(tmp_path):
+    _, (document,) = html(tmp_path, images_metadata=[{"height": 480, "width": 640}])
+    assert [node.width for node in document.images] == [None, None]
+
+
 def test_a_build_takes_the_pictures_from_the_tar_and_two_builds_are_equal(cluster, tmp_path):
     for number in range(2):
         frames = [picture(10 * number + n, (40 + n, 30)) for n in range(3)]

@@ -8,7 +8,6 @@ import aiohttp
 
 from pipelines.fetch_settings import FetchSettings
 from pipelines.http_session import (
-    CHUNK_BYTES,
     REDIRECTS,
     Admit,
     ConnectTo,
@@ -59,12 +58,13 @@ async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     """Return the body, decompressed where the server compressed it unasked; never more than `max_bytes` are held."""
     if (response.content_length or 0) > max_bytes:
         raise Refused("too_many_bytes")
-    body = bytearray()
+    parts, size = [], 0
     unzip = decompressor(response.headers.get("Content-Encoding", ""))
-    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
-        body += unzip.decompress(chunk, max_bytes + 1 - len(body)) if unzip else chunk
-        if len(body) > max_bytes:
+    async for part in response.content.iter_any():  # as it arrived: parts of a set size would be copied once more
+        parts.append(unzip.decompress(part, max_bytes + 1 - size) if unzip else part)
+        size += len(parts[-1])
+        if size > max_bytes:
             raise Refused("too_many_bytes")
     if unzip and not unzip.eof:
         raise Refused("incomplete_body")
-    return bytes(body)
+    return b"".join(parts)  # a single part is not copied

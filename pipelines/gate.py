@@ -37,6 +37,8 @@ MAX_CACHED_BYTES = 1 << 26  # of robots.txt files; their parsed rules take about
 # What is true of the images as well: said as it is, while all else is "robots_unreachable".
 _OF_THE_HOST = frozenset({"private_address", "unknown_host", "bad_certificate", "connection_error", "bad_url"})
 
+_Origin = tuple[str, str | None, int | None]  # scheme, host, port
+
 
 @dataclass(slots=True)
 class _Known:
@@ -56,7 +58,7 @@ class Gate:
         accept = {"Accept": "text/plain,*/*;q=0.5", "Accept-Encoding": "identity"}
         self._session = new_session(settings, connect_to, accept) if settings.robots else None
         self._places = asyncio.Semaphore(settings.concurrency)  # a deadline starts when a place is free
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._known: OrderedDict[_Origin, _Known] = OrderedDict()
         self._size_bytes = 0
 
     async def close(self) -> None:
@@ -73,23 +75,27 @@ class Gate:
         Raises Refused: as `check_url`, where robots.txt disallows it (`robots_disallows`) or cannot be had.
         """
         asked = check_url(url, self._settings)
+        return asked, await self.admit_checked(asked)
+
+    async def admit_checked(self, asked: URL) -> float:
+        """Return the seconds between two requests that the host of a URL asks for; `check_url` has taken the URL."""
         if self._session is None:
-            return asked, 0.0
-        robots = await self._rules(asked.origin())
+            return 0.0
+        robots = await self._rules(asked)
         if robots.rules is None:
             raise Refused(robots.problem)
         if not robots.allows(str(asked)):
             raise Refused("robots_disallows", f"robots.txt: disallowed for {self._settings.agent}")
         if robots.delay_s > self._settings.max_wait_s:
             raise Refused("crawl_delay_too_long", f"robots.txt: Crawl-delay {robots.delay_s:g}")
-        return asked, robots.delay_s
+        return robots.delay_s
 
-    async def _rules(self, origin: URL) -> Robots:
-        key, now = str(origin), asyncio.get_running_loop().time()
+    async def _rules(self, asked: URL) -> Robots:
+        key = asked.scheme, asked.raw_host, asked.port
         known = self._known.get(key)
-        if known is None or known.ends < now:
+        if known is None or known.ends < asyncio.get_running_loop().time():
             self._drop(key)
-            known = self._known[key] = _Known(asyncio.create_task(self._read(key, origin)))
+            known = self._known[key] = _Known(asyncio.create_task(self._read(key, asked.origin())))
             self._make_room()
         self._known.move_to_end(key)
         return await asyncio.shield(known.task)  # one image's deadline is not that of the rules
@@ -102,11 +108,11 @@ class Gate:
             if self._known[key].task.done():
                 self._drop(key)
 
-    def _drop(self, key: str) -> None:
+    def _drop(self, key: _Origin) -> None:
         if (gone := self._known.pop(key, None)) is not None:
             self._size_bytes -= gone.size_bytes
 
-    async def _read(self, key: str, origin: URL) -> Robots:
+    async def _read(self, key: _Origin, origin: URL) -> Robots:
         robots, size = await self._asked(str(origin.with_path("/robots.txt")))
         known = self._known[key]  # it is not dropped before its task is done
         life = ROBOTS_LIFE_S if robots.rules is not None else NO_ROBOTS_LIFE_S

@@ -39,6 +39,10 @@ class _Page(BaseHTTPRequestHandler):
             web.robots_asked += 1
             web.robots(self)
             return
+        if self.path == "/.well-known/tdmrep.json":
+            web.tdmrep_asked += 1
+            web.tdmrep(self)
+            return
         with web.lock:
             web.paths.append(self.path)
             web.under_way += 1
@@ -237,6 +241,8 @@ class HostileWeb:
         self.most_at_once = 0
         self.robots_asked = 0
         self.robots = _Page.page_absent_robots  # what answers for /robots.txt, given the handler
+        self.tdmrep_asked = 0
+        self.tdmrep = _Page.page_absent_robots  # and for /.well-known/tdmrep.json
         self.closing = threading.Event()
         self.bomb = gzip.compress(b"\0" * BOMB_BYTES)
 

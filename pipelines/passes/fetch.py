@@ -76,7 +76,7 @@ def _steps_before_pixels(steps: Sequence[Step]) -> Sequence[Step]:
 def fetch_print(run: Run, item: WorkItem) -> str:
     """Return the fingerprint of fetched images: their limits and how they are stored, then the documents."""
     settings = run.recipe.fetch
-    named = {"max_bytes", "max_pixels", "max_redirects", "timeout_s", "robots", "check", "resize"}
+    named = {"max_bytes", "max_pixels", "max_redirects", "timeout_s", "robots", "tdmrep", "check", "resize"}
     limits = settings.model_dump(mode="json", include=named)
     allowed = sorted(settings.allow_private_hosts)
     return fingerprint("fetch", VERSION, limits, allowed) + run.prints[item.key]

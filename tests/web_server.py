@@ -84,6 +84,12 @@ class _Page(BaseHTTPRequestHandler):
         self.protocol_version = "HTTP/1.1"
         self.answer(200, b"zz\r\n" + PNG + b"\r\n0\r\n\r\n", Transfer_Encoding="chunked", Content_Length=None)
 
+    def page_bad_chunks_later(self, rest):
+        self.protocol_version = "HTTP/1.1"
+        self.answer(200, b"", Transfer_Encoding="chunked", Content_Length=None)
+        time.sleep(0.2)  # in a packet of its own
+        self.wfile.write(b"zz\r\n" + PNG + b"\r\n0\r\n\r\n")
+
     def page_cut_chunks(self, rest):
         self.protocol_version = "HTTP/1.1"
         self.answer(200, b"%x\r\n" % len(PNG) + PNG[:20], Transfer_Encoding="chunked", Content_Length=None)

@@ -39,6 +39,10 @@ class _Page(BaseHTTPRequestHandler):
             web.robots_asked += 1
             web.robots(self)
             return
+        if self.path == "/.well-known/tdmrep.json":
+            web.tdmrep_asked += 1
+            web.tdmrep(self)
+            return
         with web.lock:
             web.paths.append(self.path)
             web.under_way += 1
@@ -79,6 +83,12 @@ class _Page(BaseHTTPRequestHandler):
     def page_bad_chunks(self, rest):
         self.protocol_version = "HTTP/1.1"
         self.answer(200, b"zz\r\n" + PNG + b"\r\n0\r\n\r\n", Transfer_Encoding="chunked", Content_Length=None)
+
+    def page_bad_chunks_later(self, rest):
+        self.protocol_version = "HTTP/1.1"
+        self.answer(200, b"", Transfer_Encoding="chunked", Content_Length=None)
+        time.sleep(0.2)  # in a packet of its own
+        self.wfile.write(b"zz\r\n" + PNG + b"\r\n0\r\n\r\n")
 
     def page_cut_chunks(self, rest):
         self.protocol_version = "HTTP/1.1"
@@ -237,6 +247,8 @@ class HostileWeb:
         self.most_at_once = 0
         self.robots_asked = 0
         self.robots = _Page.page_absent_robots  # what answers for /robots.txt, given the handler
+        self.tdmrep_asked = 0
+        self.tdmrep = _Page.page_absent_robots  # and for /.well-known/tdmrep.json
         self.closing = threading.Event()
         self.bomb = gzip.compress(b"\0" * BOMB_BYTES)
 

@@ -126,6 +126,24 @@ def _shard(model: InfiMM, world: World, *, is_bf16: bool) -> None:
 
 
 @contextlib.contextmanager
+def whole_outside_layers(model: nn.Module) -> Iterator[None]:
+    """Within: what FSDP2 shards in no unit of its own (embeddings, last norm, head) is whole on every rank.
+
+    For calls of the parts, which do not pass through the model's own `forward`; units gather themselves.
+    """
+    from torch.distributed.fsdp import FSDPModule
+
+    if not isinstance(model, FSDPModule):
+        yield
+        return
+    model.unshard()
+    try:
+        yield
+    finally:
+        model.reshard()
+
+
+@contextlib.contextmanager
 def micro_step(stepped: nn.Module, *, is_last: bool) -> Iterator[None]:
     """Within: one forward and backward of a step. DDP adds up gradients over ranks in the last alone.
 

@@ -34,8 +34,8 @@ import transformers.models.llama.modeling_llama  # noqa: E402, F401
 
 SECONDS = 200  # after which a rank counts as one that hangs
 
-_forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload([__name__])
+forks = multiprocessing.get_context("forkserver")
+forks.set_forkserver_preload([__name__])
 
 Job = dict[str, Any]
 """config, data and out of a training; signal: (rank, step, signal) that this rank gives itself before this step (from
@@ -44,7 +44,7 @@ Job = dict[str, Any]
 
 def start(jobs: Sequence[Job], environment: Mapping[str, str] | None = None) -> BaseProcess:
     """Start a process that does the jobs, one after the other."""
-    process = _forks.Process(target=_run, args=(list(jobs), dict(environment or {})), daemon=True)
+    process = forks.Process(target=_run, args=(list(jobs), dict(environment or {})), daemon=True)
     process.start()
     return process
 

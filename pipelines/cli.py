@@ -132,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"infimm {parsed.command}: {where}{error.strerror or error} (-v shows where)\n")
         return WRONG_INPUT
     except KeyboardInterrupt as stop:
-        sys.stderr.write(f"infimm {parsed.command}: {stop or 'stopped; the same command goes on from here'}\n")
+        sys.stderr.write(f"infimm {parsed.command}: {str(stop) or 'stopped; the same command goes on from here'}\n")
         return 130
 
 

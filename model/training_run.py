@@ -161,8 +161,6 @@ def resume(run: TrainingRun, folder: Path) -> int:
     Raises ConfigError when recipe, data, frozen parts or files are not those of the run.
     """
     about = check_recipe(folder, run.config)
-    if "stream" not in about:
-        raise ConfigError(f"{folder}: weights alone, no run to go on with; start a new one with --from {folder}")
     if (found := about["elsewhere"]) != run.left_out:
         if found.keys() == run.left_out.keys():
             check_elsewhere(run.model, folder, found)

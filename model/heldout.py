@@ -14,8 +14,10 @@ from itertools import islice
 import torch
 
 from infimm_data.stream.batch import Batch
+from infimm_data.stream.mixture import open_datasets
 from infimm_data.stream.stream import one_pass
 from infimm_data.stream.tokens import IGNORED
+from model.config import TrainConfig
 from model.infimm import InfiMM, vision_of
 from model.parallel import World, whole_outside_layers
 from model.tokenizer import Tokenizer
@@ -26,6 +28,12 @@ from model.training_run import TrainingRun
 Watch = Callable[[InfiMM, Tokenizer, int, World], None]
 """Gets the model, in evaluation mode, the step, and the ranks, all of which call it: each must run the model as often
 as the others. It may write files, on the first rank, and must leave model and random state alone."""
+
+
+def check_held_out(config: TrainConfig, data: str) -> None:
+    """Raise ConfigError where documents are to be held out and a dataset is too small: before training, not after."""
+    if config.stream.holdout_fraction:
+        open_datasets(data, config.stream, split="holdout", epochs=1)
 
 
 def evaluate(run: TrainingRun, data: str, journal: TrainLog | None, step: int) -> tuple[float, int] | None:

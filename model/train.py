@@ -23,7 +23,7 @@ from model.checkpoint import checkpoints, remove_checkpoints_after
 from model.checkpoint_writer import CheckpointWriter
 from model.config import TrainConfig
 from model.flops import peak_tflops
-from model.heldout import Watch, evaluate, show
+from model.heldout import Watch, check_held_out, evaluate, show
 from model.parallel import joined
 from model.train_board import Board
 from model.train_log import Devices, StepFacts, TrainLog
@@ -72,6 +72,7 @@ def train(
         torch.set_num_threads(config.threads)
     with joined(config.device) as world:
         finished = world.gather([str(one) for one in checkpoints(out)] if resume else [])[0]
+        check_held_out(config, data)
         run = begin(config, world, data=data, start=None if finished else start, asks_to_stop=asks_to_stop)
         with run.stream:
             last = Path(finished[-1]) if finished else None

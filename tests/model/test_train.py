@@ -102,6 +102,13 @@ def test_samples_are_said_in_the_precision_of_the_run(data, recipe, tmp_path):
     assert [line.get("step") for line in read_samples(tmp_path / "samples.jsonl")] == [None, 1, 2]
 
 
+def test_too_few_documents_to_hold_one_out_are_said_before_the_first_step(data, recipe, tmp_path):
+    stream = {"row_tokens": 64, "holdout_fraction": 1e-6}
+    with pytest.raises(ConfigError, match=r"no document in the holdout split \(holdout_fraction 1e-06\)"):
+        train(recipe(stream=stream), data=data, out=str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_finished_run_is_not_trained_again(data, recipe, tmp_path):
     first = train(recipe(), data=data, out=str(tmp_path))
     before = losses(tmp_path)

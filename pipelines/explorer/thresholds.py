@@ -16,7 +16,7 @@ from infimm_data.files import read_bytes
 from infimm_data.rules import AtLeast, AtMost, EditsDocument, Level, Mask, Rule, measured_with
 from pipelines.explorer.remembered import remembered
 from pipelines.histogram import Bars, bars_of
-from pipelines.passes.decide import Decisions
+from pipelines.passes.outcome import Decisions
 from pipelines.passes.verdicts import Verdicts
 from pipelines.recipe import Step, plain
 from pipelines.stored import ImageGroups

@@ -31,7 +31,6 @@ from pipelines.scratch import Scratch
 
 ROW_BYTES = 400  # of a document or an image while rules are asked; measured: benchmarks/decide.py
 _OWNER = "\0document"  # a column of images in the file of a batch: the row of their document
-_ROW = "\0row"  # one of documents: a table without a column would have no rows
 
 
 @dataclass(frozen=True)
@@ -156,8 +155,7 @@ class StoredFacts:
         images = facts.images.append_column(_OWNER, pa.array(facts.image_document.astype(np.int32)))
         if len(facts.dates):
             facts = facts.with_documents({DATE: facts.dates})
-        documents = facts.documents.append_column(_ROW, pa.nulls(facts.num_documents))
-        return self._write(documents), self._write(images)
+        return self._write(facts.documents), self._write(images)
 
     def _numbered(self, name: str, texts: pa.ChunkedArray) -> npt.NDArray[np.int64]:
         """Return texts as numbers that are equal where the texts are, over all batches; -1 for null."""
@@ -195,7 +193,7 @@ class StoredFacts:
         num_documents = np.array([size for size, _ in batch.sizes])
         return Facts(
             items=batch.items,
-            documents=documents.drop_columns([_ROW, *([DATE] if self._known_dates is not None else [])]),
+            documents=documents.drop_columns([DATE]) if self._known_dates is not None else documents,
             images=images.drop_columns([_OWNER]),
             document_item=np.repeat(np.arange(len(batch.items)), num_documents),
             document_row=np.concatenate([np.arange(size) for size in num_documents.tolist()]),

@@ -40,6 +40,9 @@ EARLIER = "_earlier"
 DATE = "date"
 """What a rank may name beside measures: when the page was taken, as the dump says; later is higher."""
 
+NOTHING = ""
+"""A column of nulls that stands in for the keys where these are not loaded."""
+
 PURGED = "purged"
 """A measure of documents and images once anything was taken down: 1 where the URL is on the list, else 0."""
 
@@ -272,7 +275,7 @@ def _column(table: pa.Table, measure: str, is_optional: bool, nullable: frozense
     if measure not in table.column_names and (is_optional or not table.num_rows):
         return np.full(table.num_rows, None, dtype=object)
     if measure not in table.column_names:
-        known = [name for name in table.column_names if name not in ("id", "node", "url")]
+        known = [name for name in table.column_names if name not in ("id", "node", "url", NOTHING)]
         raise ConfigError(
             f"measure '{measure}': neither the dump nor a step has it.{did_you_mean(measure, known)} "
             f"There are: {', '.join(known)}. Name one of these in the recipe."

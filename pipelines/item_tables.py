@@ -19,6 +19,7 @@ from pipelines.facts import (
     ASSIGNED_COLUMNS,
     DATE,
     FETCHED_COLUMNS,
+    NOTHING,
     PURGED,
     Facts,
     with_columns,
@@ -50,8 +51,8 @@ def load_facts(
             gone = pc.is_in(found.column("url"), value_set=purged)
             found = found.append_column(PURGED, pc.cast(gone, pa.float64()))
         position = pc.index_in(found.column("id"), value_set=table.column("id").combine_chunks())
-        documents.append(table if has_keys else table.drop_columns(["id"]))
-        images.append(found if has_keys else found.drop_columns(["id", "node", "url"]))
+        documents.append(table if has_keys else _without(table, ["id"]))
+        images.append(found if has_keys else _without(found, ["id", "node", "url"]))
         rows.append(np.arange(table.num_rows))
         item_of.append(np.full(table.num_rows, place))
         image_item.append(np.full(found.num_rows, place))
@@ -71,6 +72,11 @@ def load_facts(
         dates=_in_order(dates, known_dates),
     )
     return _with_agreement(facts) if "assigned_beside" in facts.images.column_names else facts
+
+
+def _without(table: pa.Table, keys: list[str]) -> pa.Table:
+    """Return a table without its keys, but with a column that is never asked: one without any would have no rows."""
+    return table.drop_columns(keys).append_column(NOTHING, pa.nulls(table.num_rows))
 
 
 def dates_of(layout: Layout, items: Sequence[str]) -> pa.Array:

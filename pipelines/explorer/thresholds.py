@@ -62,7 +62,7 @@ class Thresholds:
     def __init__(self, study: Study, groups: ImageGroups) -> None:
         """groups: those that `load_study` found the images' groups with, so that they are not found again."""
         self.study = study
-        self._what_if = WhatIf(remembered(study.measured), study.recipe.steps, groups)
+        self._what_if = WhatIf(remembered(study.measured), study.recipe.steps, groups, study.incumbents)
         self.sliders = [slider for step in study.recipe.steps for slider in sliders_of(step)]
         self._binned: dict[str, _Binned | None] = {}
 

@@ -156,7 +156,9 @@ def load_recipe(path: str, *, needs_files: bool = True) -> Recipe:
             _check_files(built, f"{where}: {entry['filter']}")
         steps.append(Step(entry["filter"], built))
         _check_step(steps[-1], steps[:-1], read.fetch, where)
-    _check_dedup(read.dedup, steps, path)
+    _check_memory(read.dedup, path)
+    if needs_files:
+        _check_rank(read.dedup, steps, path)
     return Recipe(path, read.source["kind"], source, tuple(steps), read.fetch, read.output, read.dedup)
 
 
@@ -187,12 +189,16 @@ def _check_step(step: Step, before: Sequence[Step], fetch: FetchSettings, where:
         )
 
 
-def _check_dedup(dedup: DedupSettings, steps: Sequence[Step], path: str) -> None:
-    """Raise ConfigError on a memory that is no size, and on a rank by what no step measures."""
+def _check_memory(dedup: DedupSettings, path: str) -> None:
+    """Raise ConfigError on a memory that is no size."""
     try:
         _ = dedup.memory_bytes
     except ConfigError as error:
         raise ConfigError(f"{path}: dedup.memory: {error}") from None
+
+
+def _check_rank(dedup: DedupSettings, steps: Sequence[Step], path: str) -> None:
+    """Raise ConfigError on a rank by what no step measures; filters that look into a list read it to say."""
     nothing = Document(id="", nodes=())
     measured = [
         name for step in steps if isinstance(step.filter, MeasuresDocument) for name in step.filter.measure(nothing)

@@ -30,6 +30,7 @@ from pipelines.recipe import Recipe, Step
 from pipelines.scratch import Scratch
 
 ROW_BYTES = 400  # of a document or an image while rules are asked; measured: benchmarks/decide.py
+IMAGE_BYTES = 100  # of an image while pictures are compared, beside what is held of all of them
 _OWNER = "\0document"  # a column of images in the file of a batch: the row of their document
 
 
@@ -58,6 +59,7 @@ class StoredFacts:
         self.rank = recipe.dedup.rank
         memory = recipe.dedup.memory_bytes
         self.scratch = Scratch(memory // 4)
+        self.images_at_once = memory // 4 // IMAGE_BYTES
         self._found = tuple(found)
         self._compared = frozenset(compared)
         sizes = [(num_rows(layout.document_scores(item)), num_rows(layout.image_scores(item))) for item in items]

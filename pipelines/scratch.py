@@ -28,12 +28,16 @@ class Scratch:
         """Return an array of one value."""
         kind = np.dtype(dtype)
         wanted = size * kind.itemsize
-        if wanted <= self._left:
+        if wanted <= self._left or not size:
             self._left -= wanted
             return np.full(size, value, dtype=kind)
         found = np.memmap(self.path(), dtype=kind, mode="w+", shape=(size,))
         found[:] = value
         return found
+
+    def empty(self, size: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """Return an array whose values are still to be set."""
+        return self.full(size, 0, dtype)
 
     def path(self) -> str:
         """Return where a file may be written."""

@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 
 class Scratch:
-    """Gives arrays and paths of files; both live as long as it is held, and no longer."""
+    """Gives arrays, and paths of files that live as long as it is held, and no longer."""
 
     def __init__(self, memory: int) -> None:
-        """memory: bytes that all arrays together may take before further ones become files."""
+        """memory: bytes that all arrays that are held at one time may take before further ones become files."""
         self._left = memory
         self._folder: str | None = None
         self._count = 0
@@ -30,10 +30,17 @@ class Scratch:
         wanted = size * kind.itemsize
         if wanted <= self._left or not size:
             self._left -= wanted
-            return np.full(size, value, dtype=kind)
-        found = np.memmap(self.path(), dtype=kind, mode="w+", shape=(size,))
-        found[:] = value
-        return found
+            found = np.full(size, value, dtype=kind)
+            weakref.finalize(found, self._give_back, wanted)
+            return found
+        path = self.path()
+        mapped = np.memmap(path, dtype=kind, mode="w+", shape=(size,))
+        Path(path).unlink()  # its bytes go with the last that looks at them
+        mapped[:] = value
+        return mapped
+
+    def _give_back(self, size_bytes: int) -> None:
+        self._left += size_bytes
 
     def empty(self, size: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """Return an array whose values are still to be set."""

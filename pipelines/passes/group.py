@@ -233,9 +233,7 @@ def group_columns(name: str, layout: Layout, items: Sequence[str]) -> dict[str, 
 def group_images(groups: GroupsImages, facts: BatchedFacts, live: Mask) -> FoundOfImages:
     """Return what a comparing step measures of every image that is live, within the memory limit of stored facts."""
     size, start = int(live.sum()), 0
-    is_stored = isinstance(facts, StoredFacts)
-    held: dict[str, Any] = {"at_once": facts.images_at_once, "allocate": facts.scratch.empty} if is_stored else {}
-    allocate = held.get("allocate", np.empty)
+    allocate = facts.scratch.empty
     rows, documents = allocate(size, np.int64), allocate(size, np.int64)
     phash = allocate(size if "phash" in groups.compares else 0, np.uint64)
     sha256 = np.full(size if "sha256" in groups.compares else 0, None, dtype=object)
@@ -248,7 +246,8 @@ def group_images(groups: GroupsImages, facts: BatchedFacts, live: Mask) -> Found
         if len(sha256):
             sha256[into] = part.images.column("sha256").take(pa.array(taken)).to_pylist()
         start = into.stop
-    return FoundOfImages(rows, groups.compare(LiveImages(phash=phash, sha256=sha256, document=documents, **held)))
+    images = LiveImages(phash=phash, sha256=sha256, document=documents, at_once=facts.images_at_once, allocate=allocate)
+    return FoundOfImages(rows, groups.compare(images))
 
 
 def write_image_groups(name: str, found: FoundOfImages, facts: BatchedFacts, layout: Layout) -> None:

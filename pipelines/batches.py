@@ -29,7 +29,7 @@ from pipelines.layout import Layout
 from pipelines.recipe import Recipe, Step
 from pipelines.scratch import Scratch, on_disk
 
-ROW_BYTES = 400  # of a document or an image while rules are asked; measured: benchmarks/decide.py
+ROW_BYTES = 400  # of a document or an image while rules are asked; benchmarks/decide.py takes 165, wider ones more
 IMAGE_BYTES = 100  # of an image while pictures are compared, beside what is held of all of them
 _OWNER = "\0document"  # a column of images in the file of a batch: the row of their document
 

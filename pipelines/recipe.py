@@ -44,8 +44,9 @@ class DedupSettings(Settings):
 
     rank: measures of documents, the most important first; of several copies the one with the highest stays, then the
     first in the dump. A minus before a name asks for the lowest. "images_kept" counts the images still kept when the
-    step is asked, "date" is the page's. memory: bytes that all workers together hold while they compare, as a number
-    or like "2GB"; the rest lies on disk, below OUT/groups. against: OUT of a finished build; documents that are
+    step is asked, "date" is the page's. memory: bytes that all workers together hold while they compare, and the
+    driver while it decides, as a number or like "2GB"; the rest lies on disk, below OUT/groups and in the folder for
+    temporary files. against: OUT of a finished build; documents that are
     copies of what its shards hold are dropped.
     """
 

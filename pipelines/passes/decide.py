@@ -97,7 +97,7 @@ class _Deciding:
             self._keep_best(step, rule)
         elif isinstance(rule, BestFraction):
             self._answer()
-            cut = cut_of(self._facts, rule, step.filter.level, lambda part: self._values(part, step.filter.level, rule))
+            cut = cut_of(self._facts, rule, lambda part: self._values(part, step.filter.level, rule))
             best = f"{shown(cut)}, the best {shown(rule.bound)} of all"
             compares = AtLeast(rule.measure, cut, rule.reason, rule.or_unknown)
             self._waiting.append(_Question(step, rule, compares, best))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import io
 import threading
@@ -21,6 +22,20 @@ def png(side=8, colour=(200, 30, 30)):
     """Return a small real PNG."""
     buffer = io.BytesIO()
     Image.new("RGB", (side, side), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@functools.cache
+def gzip_bomb():
+    """Return what unfolds to BOMB_BYTES."""
+    return gzip.compress(b"\0" * BOMB_BYTES)
+
+
+@functools.cache
+def pixel_bomb():
+    """Return a PNG of 144 million pixels in a few KB."""
+    buffer = io.BytesIO()
+    Image.new("1", (12_000, 12_000)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -112,9 +127,7 @@ class _Page(BaseHTTPRequestHandler):
             self.answer(200, PNG)
 
     def page_pixel_bomb(self, rest):
-        buffer = io.BytesIO()
-        Image.new("1", (12_000, 12_000)).save(buffer, "PNG")
-        self.answer(200, buffer.getvalue())
+        self.answer(200, self.server.web.pixel_bomb)
 
     def page_ok(self, rest):
         self.answer(200, PNG, Content_Type="image/png")
@@ -250,7 +263,7 @@ class HostileWeb:
         self.tdmrep_asked = 0
         self.tdmrep = _Page.page_absent_robots  # and for /.well-known/tdmrep.json
         self.closing = threading.Event()
-        self.bomb = gzip.compress(b"\0" * BOMB_BYTES)
+        self.bomb, self.pixel_bomb = gzip_bomb(), pixel_bomb()  # made here: the client's time runs while it is asked
 
     def __enter__(self):
         self._server: BaseServer = _Server(("127.0.0.1", 0), _Page)

@@ -56,4 +56,4 @@ def _memory(image: Image.Image) -> Tensor:
         lent = pa.array(image).values
     except ValueError:
         return torch.from_numpy(np.array(image))
-    return torch.from_dlpack(lent).view(image.height, image.width, 4)
+    return torch.utils.dlpack.from_dlpack(lent).view(image.height, image.width, 4)

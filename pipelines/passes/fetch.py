@@ -9,6 +9,8 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from infimm_data.tables import fingerprint, read_metadata, read_table
 from pipelines.facts import needs_pixels
 from pipelines.host_pace import GIVEN_UP
@@ -39,8 +41,9 @@ def fetch(run: Run) -> None:
     todo = []
     for item in run.items:
         print_ = fetch_print(run, item)
-        rows = facts.images_of(item.key, live)
-        urls = list(dict.fromkeys(facts.images.column("url").take(rows).to_pylist()))
+        here = facts.of_item(item.key, {"image": []})
+        rows = np.flatnonzero(live[here.image_rows])
+        urls = list(dict.fromkeys(here.images.column("url").take(rows).to_pylist()))
         done = is_fetched(run.layout, item.key, urls, print_)
         again = (
             PASSING if run.retry_failed and done and statuses(run.layout, item.key).keys() & PASSING else frozenset()

@@ -44,7 +44,7 @@ class FetchSettings(Settings):
     millions of images is what the file is written for, at one small request per host and work item. tdmrep: ask for
     each host's /.well-known/tdmrep.json too and leave out what it reserves (`pipelines.crawl.reservations`); on by
     default, since TDMRep has every miner look there before anything else, at one more small request per host and
-    work item over the same connection. A tdm-reservation header is honoured with or without it.
+    work item over the same connection; a live crawl does the same. A tdm-reservation header is honoured without it.
     check: "pixels" decodes each image once, which proves it whole and gives its perceptual hash; "header" believes
     what the file says of itself. resize: how images are stored; None stores the bytes as they came.
     """

@@ -75,7 +75,7 @@ class Tokens:
     @property
     def seen(self) -> list[int]:
         """Return what `image_index` holds, each once, sorted; -1 where a token sees no image."""
-        return (np.flatnonzero(np.bincount(self.image_index + 1)) - 1).tolist()  # type: ignore[no-any-return]
+        return (np.flatnonzero(np.bincount(self.image_index + 1)) - 1).tolist()
 
     @property
     def has_loss(self) -> bool:

@@ -120,7 +120,7 @@ def timed(command: list[str], shards: str) -> tuple[float, float, str]:
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, stdout=output, stderr=errors, env=environment)
         while process.poll() is None:
-            if not first and any(path.stat().st_size for path in Path(shards).glob("*.tar")):
+            if not first and any(path.stat().st_size for path in Path(shards).glob("[!.]*.tar")):  # ours begin as .part
                 first = time.perf_counter() - start
             time.sleep(0.002)
         wall = time.perf_counter() - start

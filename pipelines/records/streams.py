@@ -88,7 +88,7 @@ def open_streams(path: str, name: str) -> Iterator[tuple[str, BinaryIO] | Skippe
             with gzip.open(file) as inflated:
                 yield name, stepped(inflated)
         elif isinstance(file, AbstractBufferedFile):  # of a store; its readline takes no size
-            yield name, BufferedReader(file, 1 << 16)
+            yield name, BufferedReader(file, 1 << 16)  # it has all that a raw file has
         else:
             yield name, file
 

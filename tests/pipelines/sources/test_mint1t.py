@@ -122,6 +122,29 @@ def test_an_orientation_is_applied(read):
     assert same(png, picture(1).transpose(Image.Transpose.ROTATE_270))
 
 
+def members_of(*names):
+    return record(images=list(names), texts=["Text."] * len(names), image_metadata=[])
+
+
+def test_an_entry_that_names_a_member_is_that_file_as_it_came(read):
+    jpeg, png = io.BytesIO(), io.BytesIO()
+    picture(1).save(jpeg, "JPEG")
+    picture(2).save(png, "PNG")
+    (document,), images = read(
+        ("a%2Fb.1.JPG", jpeg.getvalue()), ("a%2Fb.3.png", png.getvalue()),
+        ("a%2Fb.json", members_of(None, "a%2Fb.1.JPG", None, "a%2Fb.3.png", "a%2Fb.4.webp")),
+    )  # fmt: skip
+    assert [type(node).__name__[:4] for node in document.nodes] == ["Text", "Imag", "Text", "Text", "Imag", "Text",
+                                                                    "Imag", "Text"]  # fmt: skip
+    assert [images[node.url] for node in document.images] == [jpeg.getvalue(), png.getvalue(), b""]
+
+
+def test_a_member_that_is_a_tiff_becomes_a_png(read):
+    (document,), images = read(("k.json", members_of("k.0.tiff", "k.1.tif")), ("k.0.tiff", tiff(picture(1))),
+                               ("k.1.tif", tiff(picture(2))))  # fmt: skip
+    assert [same(images[node.url], picture(n)) for n, node in enumerate(document.images, start=1)] == [True, True]
+
+
 def test_frames_that_are_missing_or_broken_are_no_image_and_cost_no_other(read):
     whole = tiff(picture(1), picture(2))
     found, images = read(

@@ -279,10 +279,12 @@ def _names(attributes: Attributes) -> str:
     return " ".join(filter(None, map(attributes.get, _NAMING)))
 
 
-@functools.lru_cache(maxsize=10_000)
 def _is_figure(names: str) -> bool:
     lower = names.lower()
-    return any(word in lower for word in FIGURE_WORDS) and FIGURE_CLASS.search(names) is not None
+    for word in FIGURE_WORDS:
+        if word in lower:
+            return FIGURE_CLASS.search(names) is not None
+    return False
 
 
 @functools.lru_cache(maxsize=10_000)

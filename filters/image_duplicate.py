@@ -48,16 +48,26 @@ class ImageDuplicate:
         """Return for each hash the smallest position that hashes within `distance` bits connect it with."""
         hashes = np.asarray(hashes, dtype=np.uint64)
         unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-        pairs = list(near_pairs(unique, self.distance))
-        left = np.concatenate([first[:0], *(first[a] for a, _ in pairs)])
-        right = np.concatenate([first[:0], *(first[b] for _, b in pairs)])
-        labels = smallest_of_group(len(hashes), left, right)
+        left, right = self.similar(unique)
+        labels = smallest_of_group(len(hashes), first[left], first[right])
         return np.asarray(labels[first[inverse]], dtype=np.int64)
+
+    def similar(self, keys: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the pairs of distinct hashes within `distance` bits."""
+        pairs = list(near_pairs(keys, self.distance))
+        none = np.empty(0, dtype=np.int64)
+        return np.concatenate([none, *(a for a, _ in pairs)]), np.concatenate([none, *(b for _, b in pairs)])
 
     def compare(self, images: LiveImages) -> Mapping[str, npt.NDArray[np.float64]]:
         """Return `image_documents`, how many documents show the picture, and `image_repeat`, how often before here."""
-        documents, repeats = group_counts(self.group_hashes(images.phash), images.document)
-        return {"image_documents": documents, "image_repeat": repeats}
+        return self.counted(self.group_hashes(images.phash), images.document)
+
+    def counted(
+        self, groups: npt.NDArray[np.int64], documents: npt.NDArray[np.int64]
+    ) -> Mapping[str, npt.NDArray[np.float64]]:
+        """Return the two counts of `compare`."""
+        shown, repeats = group_counts(groups, documents)
+        return {"image_documents": shown, "image_repeat": repeats}
 
     def rules(self) -> tuple[Rule, ...]:
         """Return the bounds that are on."""

@@ -143,10 +143,14 @@ def load_study(layout: Layout, groups: ImageGroups | None = None) -> Study:
     groups: remembers what it found, for questions that follow.
     """
     recipe = stored_recipe(layout)
-    measured = stored_facts(layout, recipe, is_whole=True)
+    return study_of(layout, recipe, stored_facts(layout, recipe, is_whole=True), groups or ImageGroups())
+
+
+def study_of(layout: Layout, recipe: Recipe, measured: Facts, groups: ImageGroups) -> Study:
+    """Return the study of a build whose measures are read; measured: all of them, with the keys."""
     # After a takedown what lay in the shards stayed there, in front of its twins: see `purge`.
     incumbents = _kept(layout, measured.items) if exists(layout.purge("urls.txt")) else None
-    facts = (groups or ImageGroups()).add_to(measured, recipe.steps, incumbents)
+    facts = groups.add_to(measured, recipe.steps, incumbents)
     return Study(layout, recipe, facts, measured, decide(facts, recipe.steps, incumbents=incumbents))
 
 

@@ -101,14 +101,24 @@ function funnelTable(lines) {
     el("table", {}, el("caption", {}, "Funnel, as it is and as it would be"), el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows)));
 }
 
+/** Return the examples of a level that change sides; documents come when they are read, the counts wait for none. */
 function sides(level, found) {
   const title = { lost: "would be lost", won: "would be won" };
   return Object.entries(found).filter(([, side]) => side.count).map(([name, side]) => [
-    el("h3", {}, `${count(side.count)} ${level} ${title[name]}`),
+    el("h3", {}, `${count(side.count)} ${side.count === 1 ? level.slice(0, -1) : level} ${title[name]}`),
     level === "documents"
-      ? el("ol", { class: "cards" }, side.cards.map((one) => el("li", {}, card(one))))
+      ? cards(side.rows)
       : el("ul", { class: "strip" }, side.rows.map((row) => el("li", {}, el("img", { src: `api/image/${row}?side=96`, alt: `image ${row}` })))),
   ]);
+}
+
+function cards(rows) {
+  const list = el("ol", { class: "cards" });
+  const asked = new URLSearchParams(rows.map((row) => ["row", row]));
+  ask("cards", asked).then(
+    (found) => list.append(...found.rows.map((one) => el("li", {}, card(one)))),
+    (error) => list.append(el("li", { class: "problem" }, error.message)));
+  return list;
 }
 
 export async function showThresholds(build, show) {

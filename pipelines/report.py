@@ -19,16 +19,16 @@ from rich.text import Text
 from infimm_data.files import exists, read_bytes, write_bytes
 from infimm_data.shards import ShardInfo
 from infimm_data.tables import read_metadata
-from pipelines.facts import Facts
+from pipelines.facts import BatchedFacts
 from pipelines.layout import Layout
-from pipelines.passes.decide import Decisions
+from pipelines.passes.outcome import Decisions
 from pipelines.passes.verdicts import WITH_DOCUMENT
 from pipelines.run import Run
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-def write_funnel(run: Run, facts: Facts, decisions: Decisions) -> None:
+def write_funnel(run: Run, facts: BatchedFacts, decisions: Decisions) -> None:
     """Write report/funnel.json: the same bytes for the same result."""
     write_bytes(run.layout.report("funnel.json"), _json(funnel(run, facts, decisions)))
 
@@ -51,7 +51,7 @@ def _json(data: Any) -> bytes:
     return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def funnel(run: Run, facts: Facts, decisions: Decisions) -> dict[str, Any]:
+def funnel(run: Run, facts: BatchedFacts, decisions: Decisions) -> dict[str, Any]:
     """Return the whole funnel as plain data.
 
     Raises AssertionError when kept + dropped is not what came in, which would be a fault of ours.
@@ -76,12 +76,13 @@ def funnel(run: Run, facts: Facts, decisions: Decisions) -> dict[str, Any]:
     }
 
 
-def benchmark_counts(facts: Facts) -> dict[str, dict[str, int]]:
+def benchmark_counts(facts: BatchedFacts) -> dict[str, dict[str, int]]:
     """Return how many documents and images of the set, kept or not, each benchmark was found in."""
     found: dict[str, dict[str, int]] = {}
-    for level, table in (("documents", facts.documents), ("images", facts.images)):
-        for measure in ("benchmark_text", "benchmark_image"):
-            if measure in table.column_names:
+    names = ("benchmark_text", "benchmark_image")
+    for part in (facts.of_item(item, {"document": names, "image": names}) for item in facts.items):
+        for level, table in (("documents", part.documents), ("images", part.images)):
+            for measure in (name for name in names if name in table.column_names):
                 counted = pc.value_counts(table.column(measure).cast(pa.string()).drop_null())
                 for entry in counted.to_pylist():
                     for name in entry["values"].split(","):

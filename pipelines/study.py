@@ -20,10 +20,12 @@ from infimm_data.shards import ShardInfo, read_manifest
 from infimm_data.tables import read_documents, read_table
 from pipelines.facts import PURGED, Facts
 from pipelines.layout import Layout
-from pipelines.passes.decide import FETCHED, Decisions, decide
+from pipelines.passes.decide import FETCHED, decide
+from pipelines.passes.outcome import Decisions
+from pipelines.passes.values import value_of
 from pipelines.passes.verdicts import KEPT, WITH_DOCUMENT, shown
 from pipelines.recipe import Recipe
-from pipelines.stored import ImageGroups, stored_facts, stored_recipe
+from pipelines.stored import ImageGroups, stored_recipe, whole_facts
 
 NO_MEASURES = frozenset({"id", "node", "url", "offset", "sha256", "phash", "status", "stored_sha256"})
 """Columns of the facts that name a row or its bytes, and measure nothing."""
@@ -123,12 +125,11 @@ class Study:
         if line == WITH_DOCUMENT:
             return Verdict(False, "document_dropped", "dropped with its document")
         rule = decisions.funnel[line]
-        rows, values = verdicts.drops[line]
         compared = ""
         if rule.measure.endswith("_group"):
             compared = f": another of its group stays, by {rule.threshold}"
         elif rule.threshold and rule.step != FETCHED:
-            compared = f": {shown(values[np.searchsorted(rows, row)])}, threshold {rule.threshold}"
+            compared = f": {shown(value_of(decisions, level, row))}, threshold {rule.threshold}"
         return Verdict(False, rule.reason, f"dropped by {rule.step} as {rule.reason}{compared}")
 
     def find(self, key: str) -> int | None:
@@ -143,15 +144,16 @@ def load_study(layout: Layout, groups: ImageGroups | None = None) -> Study:
     groups: remembers what it found, for questions that follow.
     """
     recipe = stored_recipe(layout)
-    return study_of(layout, recipe, stored_facts(layout, recipe, is_whole=True), groups or ImageGroups())
+    return study_of(layout, recipe, whole_facts(layout, recipe), groups or ImageGroups())
 
 
 def study_of(layout: Layout, recipe: Recipe, measured: Facts, groups: ImageGroups) -> Study:
     """Return the study of a build whose measures are read; measured: all of them, with the keys."""
     # After a takedown what lay in the shards stayed there, in front of its twins: see `purge`.
     incumbents = _kept(layout, measured.items) if exists(layout.purge("urls.txt")) else None
-    facts = groups.add_to(measured, recipe.steps, incumbents)
-    return Study(layout, recipe, facts, measured, decide(facts, recipe.steps, incumbents=incumbents))
+    decisions = decide(measured, recipe.steps, incumbents=incumbents, images=groups)
+    assert isinstance(decisions.facts, Facts)
+    return Study(layout, recipe, decisions.facts, measured, decisions)
 
 
 def _kept(layout: Layout, items: Sequence[str]) -> Mask:

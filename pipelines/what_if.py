@@ -14,9 +14,10 @@ from infimm_data.config import build_entry
 from infimm_data.errors import ConfigError, did_you_mean
 from infimm_data.rules import EditsDocument, measured_with
 from infimm_data.yaml_loader import Loader
-from pipelines.facts import Facts
+from pipelines.facts import BatchedFacts
 from pipelines.layout import Layout
-from pipelines.passes.decide import FETCHED, Decisions, decide
+from pipelines.passes.decide import FETCHED, decide
+from pipelines.passes.outcome import Decisions
 from pipelines.recipe import Step
 from pipelines.stored import ImageGroups, stored_facts, stored_recipe
 
@@ -35,14 +36,14 @@ class Recount:
 class WhatIf:
     """Answers for one build, question after question; facts: its stored facts, without groups of images."""
 
-    def __init__(self, facts: Facts, steps: Sequence[Step], groups: ImageGroups | None = None) -> None:
+    def __init__(self, facts: BatchedFacts, steps: Sequence[Step], groups: ImageGroups | None = None) -> None:
         """Decide as the build did."""
         self._facts, self.steps, self._groups = facts, tuple(steps), groups or ImageGroups()
         self.now = self._decide(self.steps)
         self._num_unmeasured = _unmeasured(self.now)
 
     def _decide(self, steps: Sequence[Step]) -> Decisions:
-        return decide(self._groups.add_to(self._facts, steps), steps)
+        return decide(self._facts, steps, images=self._groups)
 
     def ask(self, changes: Sequence[str]) -> Recount:
         """Return the recount under changed bounds, as `what_if` takes them."""
@@ -122,12 +123,5 @@ def _only_bound(change: str, step: Step) -> str:
 
 def _unmeasured(found: Decisions) -> int:
     """Count the images dropped because nothing was measured where a looser step now asks: no fetch, no score."""
-    count = 0
-    for number, line in enumerate(found.funnel):
-        if line.step == FETCHED and line.reason == "not_fetched":
-            count += line.dropped
-        elif line.step != FETCHED and line.level == "image":
-            values = found.images.drops[number][1]
-            count += int((values != values).sum())  # NaN alone differs from itself
-            count += sum(value is None for value in values.tolist()) if values.dtype == object else 0
-    return count
+    lines = (line.dropped for line in found.funnel if line.step == FETCHED and line.reason == "not_fetched")
+    return found.num_unmeasured + sum(lines)

@@ -17,8 +17,7 @@ import pyarrow.compute as pc
 from infimm_data.comparing import CountsImageGroups, GroupsImages
 from infimm_data.links import forest
 from infimm_data.rules import Mask
-from pipelines.facts import Facts
-from pipelines.passes.decide import decide
+from pipelines.facts import BatchedFacts, Facts, FoundOfImages
 from pipelines.passes.group import group_images
 from pipelines.recipe import Step
 from pipelines.stored import ImageGroups
@@ -49,13 +48,6 @@ class Pairs:
         return labels[keys]
 
 
-@dataclass(frozen=True)
-class _Answer:
-    steps: tuple[Step, ...]
-    live: Mask
-    columns: dict[str, Any]
-
-
 class ComparedImages(ImageGroups):
     """Finds the groups of images under changing steps, as `ImageGroups` does, from pairs that are found once."""
 
@@ -63,7 +55,7 @@ class ComparedImages(ImageGroups):
         """Nothing is learnt yet."""
         super().__init__()
         self._pairs: dict[str, Pairs] = {}
-        self._answers: dict[str, list[_Answer]] = {}
+        self._answers: dict[str, list[tuple[Mask, FoundOfImages]]] = {}
 
     def learn(self, facts: Facts, steps: Sequence[Step]) -> None:
         """Find the pairs of all images that were fetched, for every step that counts groups."""
@@ -73,36 +65,25 @@ class ComparedImages(ImageGroups):
                 if len(found.left) <= MOST_PAIRS:
                     self._pairs[step.name] = found
 
-    def add_to(self, facts: Facts, steps: Sequence[Step], incumbents: Mask | None = None) -> Facts:
-        """Return the facts with the groups of the images still wanted at each step."""
-        for number, step in enumerate(steps):
-            if isinstance(step.filter, GroupsImages):
-                facts = facts.with_images(self._columns(facts, tuple(steps[:number]), step, incumbents))
-        return facts
-
-    def _columns(self, facts: Facts, before: tuple[Step, ...], step: Step, incumbents: Mask | None) -> dict[str, Any]:
-        """Return the groups at a step; equal steps before it leave the same images, as a move behind it does."""
+    def compare(self, facts: BatchedFacts, step: Step, live: Mask) -> FoundOfImages:
+        """Return what a step measures of the images that are live."""
         answers = self._answers.setdefault(step.name, [])
-        if incumbents is None:
-            for one in answers:
-                if one.steps == before:
-                    return one.columns
-        live = decide(facts, before, incumbents=incumbents).images.kept
-        same = next((one for one in answers if np.array_equal(one.live, live)), None)
-        columns = self._compare(step, facts, live) if same is None else same.columns
-        if incumbents is None:
-            answers.append(_Answer(before, live, columns))
-            del answers[1:-KEPT_ANSWERS]  # the first is of the recipe as it stands
-        return columns
+        for known, found in answers:
+            if np.array_equal(known, live):
+                return found
+        found = self._found(facts, step, live)
+        answers.append((live, found))
+        del answers[1:-KEPT_ANSWERS]  # the first is of the recipe as it stands
+        return found
 
-    def _compare(self, step: Step, facts: Facts, live: Mask) -> dict[str, Any]:
-        pairs = self._pairs.get(step.name)
-        assert isinstance(step.filter, GroupsImages)
-        if pairs is None or not isinstance(step.filter, CountsImageGroups):
-            return group_images(step.filter, facts, live)
+    def _found(self, facts: BatchedFacts, step: Step, live: Mask) -> FoundOfImages:
+        pairs, groups = self._pairs.get(step.name), step.filter
+        assert isinstance(groups, GroupsImages)
+        if pairs is None or not isinstance(groups, CountsImageGroups):
+            return group_images(groups, facts, live)
+        assert isinstance(facts, Facts)
         rows = np.flatnonzero(live)
-        found = step.filter.counted(pairs.groups(rows), facts.image_document[rows])
-        return {name: _spread(values, rows, len(live)) for name, values in found.items()}
+        return FoundOfImages(rows, groups.counted(pairs.groups(rows), facts.image_document[rows]))
 
 
 def pairs_of(groups: Any, facts: Facts) -> Pairs:
@@ -119,9 +100,3 @@ def pairs_of(groups: Any, facts: Facts) -> Pairs:
 def _keys(dictionary: pa.Array) -> npt.NDArray[Any]:
     found: npt.NDArray[Any] = dictionary.to_numpy(zero_copy_only=False)
     return found.astype(np.uint64) if pa.types.is_integer(dictionary.type) else found
-
-
-def _spread(values: npt.NDArray[np.float64], rows: Rows, size: int) -> npt.NDArray[np.float64]:
-    spread = np.full(size, np.nan)
-    spread[rows] = values
-    return spread

@@ -17,8 +17,9 @@ import pyarrow as pa
 
 from infimm_data.errors import InfiMMError
 from pipelines.explorer.compared import ComparedImages
-from pipelines.explorer.thresholds import Thresholds, measures_of
-from pipelines.facts import DATE, Facts, load_facts
+from pipelines.explorer.thresholds import Thresholds, slider_measures
+from pipelines.facts import DATE, Facts
+from pipelines.item_tables import load_facts
 from pipelines.layout import Layout
 from pipelines.passes.group import add_document_groups, add_stored_comparisons
 from pipelines.stored import stored_items, stored_recipe
@@ -58,7 +59,7 @@ class Loading:
     def _load(self) -> None:
         try:
             groups = ComparedImages()
-            measured = self._read("reading what the thresholds compare", measures_of(self.recipe))
+            measured = self._read("reading what the thresholds compare", slider_measures(self.recipe))
             self._say("counting")
             self._thresholds.set_result(Thresholds(self.layout, self.recipe, measured, groups))
             whole = self._read("sliders are ready; reading documents and pictures", None)

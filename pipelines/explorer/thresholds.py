@@ -13,15 +13,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import yaml
 
-from infimm_data.comparing import GroupsImages
 from infimm_data.errors import ConfigError
 from infimm_data.files import read_bytes
 from infimm_data.rules import AtLeast, AtMost, EditsDocument, Level, Mask, Rule, measured_with
+from pipelines.batches import measures_of
 from pipelines.explorer.remembered import remembered
 from pipelines.facts import Facts
 from pipelines.histogram import Bars, bars_of
 from pipelines.layout import Layout
-from pipelines.passes.decide import Decisions
+from pipelines.passes.outcome import Decisions
 from pipelines.passes.verdicts import Verdicts
 from pipelines.recipe import Recipe, Step, plain
 from pipelines.stored import ImageGroups
@@ -76,13 +76,11 @@ class Thresholds:
     def __init__(self, layout: Layout, recipe: Recipe, measured: Facts, groups: ImageGroups) -> None:
         """Decide as the build did, and draw every histogram.
 
-        measured: the build's facts without groups of images, `measures_of(recipe)` at least. groups: finds those.
+        measured: the build's facts without groups of images, `slider_measures(recipe)` at least. groups: finds those.
         """
         self._layout = layout
-        facts = remembered(measured)
-        self._what_if = WhatIf(facts, recipe.steps, groups)
+        self._what_if = WhatIf(remembered(measured), recipe.steps, groups)
         self.sliders = sliders_in(recipe)
-        self._facts = groups.add_to(facts, recipe.steps)
         measures = list(dict.fromkeys(name for slider in self.sliders for name in slider.measures))
         with ThreadPoolExecutor() as pool:  # numpy sorts values into bars without Python's lock
             binned = zip(measures, pool.map(self._bin, measures), strict=True)
@@ -122,11 +120,13 @@ class Thresholds:
     def _bin(self, measure: str) -> _Binned | None:
         """Return the bars of a measure; None where it is a word, is not stored, or was taken of nothing."""
         levels: tuple[tuple[Level, pa.Table], ...]
-        levels = ("document", self._facts.documents), ("image", self._facts.images)
+        facts = self.now.facts  # with the groups of images
+        assert isinstance(facts, Facts)
+        levels = ("document", facts.documents), ("image", facts.images)
         level = next((level for level, table in levels if measure in table.column_names), None)
         if level is None:
             return None
-        values = _numbers(self._facts, level, measure)
+        values = _numbers(facts, level, measure)
         known = values[np.isfinite(values)]
         if not len(known):
             return None
@@ -189,12 +189,9 @@ def sliders_in(recipe: Recipe) -> list[Slider]:
     return [slider for step in recipe.steps for slider in sliders_of(step)]
 
 
-def measures_of(recipe: Recipe) -> set[str]:
+def slider_measures(recipe: Recipe) -> set[str]:
     """Return what the decisions of a recipe read under any of its sliders: of rules that are off as well."""
-    found = {rule.measure for step in recipe.steps for rule in step.filter.rules()}
-    found |= {name for slider in sliders_in(recipe) for name in slider.measures}
-    found |= {name for step in recipe.steps if isinstance(step.filter, GroupsImages) for name in step.filter.compares}
-    return found | {"status"} | {name.removeprefix("-") for name in recipe.dedup.rank}
+    return measures_of(recipe) | {name for slider in sliders_in(recipe) for name in slider.measures}
 
 
 def sliders_of(step: Step) -> list[Slider]:

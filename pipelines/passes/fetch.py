@@ -18,6 +18,7 @@ from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import IO, Any
 
+import numpy as np
 import pyarrow as pa
 
 from infimm_data.document import short_url
@@ -60,8 +61,9 @@ def fetch(run: Run) -> None:
     todo = []
     for item in run.items:
         print_ = fetch_print(run, item)
-        rows = facts.images_of(item.key, live)
-        urls = list(dict.fromkeys(facts.images.column("url").take(rows).to_pylist()))
+        here = facts.of_item(item.key, {"image": []})
+        rows = np.flatnonzero(live[here.image_rows])
+        urls = list(dict.fromkeys(here.images.column("url").take(rows).to_pylist()))
         done = is_fetched(run.layout, item.key, urls, print_)
         again = (
             PASSING if run.retry_failed and done and statuses(run.layout, item.key).keys() & PASSING else frozenset()

@@ -6,6 +6,7 @@ import json
 import shutil
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from filters.exact_duplicate_image import ExactDuplicateImage
@@ -14,12 +15,12 @@ from infimm_data.errors import ConfigError
 from pipelines.explorer.api import Api
 from pipelines.explorer.compared import ComparedImages, pairs_of
 from pipelines.explorer.loading import READY, Loading, joined
-from pipelines.explorer.thresholds import Thresholds, measures_of, sliders_in
-from pipelines.facts import load_facts
+from pipelines.explorer.thresholds import Thresholds, slider_measures, sliders_in
+from pipelines.item_tables import load_facts
 from pipelines.layout import Layout
 from pipelines.passes.group import group_images
-from pipelines.stored import stored_facts, stored_items, stored_recipe
-from pipelines.what_if import what_if
+from pipelines.stored import stored_items, stored_recipe, whole_facts
+from pipelines.what_if import WhatIf, what_if
 from tests.pipelines.made_facts import make_facts
 
 
@@ -56,14 +57,14 @@ def counts(decisions):
     return kept, [(line.step, line.reason, line.came_in, line.dropped) for line in decisions.funnel]
 
 
-def test_every_slider_counts_what_the_command_counts_before_and_after_pictures_are_compared(loading, layout):
+def test_every_slider_counts_what_deciding_anew_counts_before_and_after_pictures_are_compared(loading, layout):
     recipe = stored_recipe(layout)
-    facts = stored_facts(layout, recipe, is_whole=True)
+    facts = whole_facts(layout, recipe)
     fresh = Thresholds(layout, recipe, facts, ComparedImages())
     tried = 0
     for change in moves(recipe):
         try:
-            expected = what_if(layout, [change])
+            expected = WhatIf(facts, recipe.steps).ask([change])
         except ConfigError:
             with pytest.raises(ConfigError):
                 loading.thresholds().decisions([change])
@@ -75,11 +76,18 @@ def test_every_slider_counts_what_the_command_counts_before_and_after_pictures_a
     assert tried > 8
 
 
+@pytest.mark.parametrize(
+    "change", ["text_length.min_words=30", "brightness.min_brightness=0.5", "image_size.min_side=30"]
+)
+def test_a_slider_counts_what_the_command_counts(change, loading, layout):
+    assert counts(loading.thresholds().decisions([change])) == counts(what_if(layout, [change]).then)
+
+
 def test_work_items_read_one_by_one_are_the_facts_of_all(layout):
     recipe = stored_recipe(layout)
     items = [item.key for item in stored_items(layout)]
     assert len(items) > 1
-    for measures in (None, measures_of(recipe)):
+    for measures in (None, slider_measures(recipe)):
         whole = load_facts(layout, items, recipe, measures)
         parts = joined([load_facts(layout, [item], recipe, measures) for item in items])
         assert parts.documents.equals(whole.documents)
@@ -108,8 +116,10 @@ def test_pairs_found_once_group_any_of_the_images_as_comparing_them_does(filter_
     live = fetched & (np.random.default_rng(2).random(len(fetched)) < share)
     rows = np.flatnonzero(live)
     found = filter_.counted(pairs_of(filter_, facts).groups(rows), facts.image_document[rows])
-    for name, expected in group_images(filter_, facts, live).items():
-        assert np.array_equal(found[name], expected[live]), name
+    expected = group_images(filter_, facts, live)
+    assert np.array_equal(expected.rows, rows)
+    for name, values in expected.columns.items():
+        assert np.array_equal(found[name], values), name
 
 
 def test_reading_says_how_far_it_is_and_ends(loading, layout):
@@ -120,9 +130,11 @@ def test_reading_says_how_far_it_is_and_ends(loading, layout):
     assert json.loads(api.answer("api/build", {}).data)["documents"] == 24
 
 
-def test_what_ends_the_reading_reaches_the_page(layout, tmp_path):
+def test_what_ends_the_reading_reaches_whoever_waits(layout, tmp_path):
     out = shutil.copytree(layout.out, tmp_path / "out")
     next((out / "scores" / "documents").glob("*.parquet")).write_bytes(b"PAR1 cut")
-    answer = Api(Layout(str(out)), None).answer("api/build", {})
-    assert answer.status == 400
-    assert "parquet" in json.loads(answer.data)["problem"]
+    loading = Loading(Layout(str(out)))
+    for part in (loading.thresholds, loading.study):
+        with pytest.raises(pa.ArrowInvalid):
+            part()
+    assert loading.progress["stage"] == READY

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -100,7 +100,7 @@ def decided(run, kept):
     """Facts and decisions in which these documents are kept, one after the other over all work items."""
     ids = [key for item in run.keys for key in read_table(run.layout.document_scores(item)).column("id").to_pylist()]
     sizes = [read_table(run.layout.document_scores(item)).num_rows for item in run.keys]
-    facts = make_facts({"id": ids}, {}, [], np.repeat(range(len(sizes)), sizes))
+    facts = replace(make_facts({"id": ids}, {}, [], np.repeat(range(len(sizes)), sizes)), items=tuple(run.keys))
     decisions = decide(facts, [])
     decisions.documents.line[~np.asarray(kept)] = 0
     return facts, decisions
@@ -159,21 +159,21 @@ def test_images_are_counted_by_documents_and_by_repeats_in_each():
         [0, 0, 0, 1, 1, 2, 2],
     )
     live = np.array([True, True, True, True, True, False, False])
-    found = group_images(Equal(), facts, live)
-    assert found["image_documents"].tolist()[:5] == [2, 1, 2, 2, 1]
-    assert found["image_repeat"].tolist()[:5] == [0, 0, 1, 0, 0]
+    found = facts.with_found(group_images(Equal(), facts, live)).images.to_pydict()
+    assert found["image_documents"][:5] == [2, 1, 2, 2, 1]
+    assert found["image_repeat"][:5] == [0, 0, 1, 0, 0]
     assert [math.isnan(value) for value in found["image_documents"][5:]] == [True, True]
 
 
 def test_hashes_beyond_2_to_the_53_are_not_rounded():
     facts = make_facts({"id": ["a"]}, {"phash": pa.array([2**64 - 1, 2**64 - 2], pa.uint64())}, [0, 0])
-    assert group_images(Equal(), facts, np.array([True, True]))["image_repeat"].tolist() == [0, 0]
+    assert group_images(Equal(), facts, np.array([True, True])).columns["image_repeat"].tolist() == [0, 0]
 
 
 def test_no_image_at_all_is_counted_as_none():
     facts = make_facts({"id": ["a"]}, {"phash": pa.array([], pa.uint64())}, [])
     found = group_images(Equal(), facts, np.zeros(0, dtype=bool))
-    assert found["image_documents"].tolist() == []
+    assert found.columns["image_documents"].tolist() == []
 
 
 def test_image_urls_are_counted_over_the_whole_set_as_one_page_is_written_in_many_ways(tmp_path):

@@ -17,6 +17,9 @@ from pipelines.study import NO_MEASURES, Study
 
 MOST_VALUES = 12  # of a measure that is a word: languages, formats
 
+LANGUAGE = "language"
+"""The measure that stands with the sites and licences."""
+
 _SWATCHES = (("kept", "kept"), ("lost", "dropped, by any step"), ("bound", "threshold"))
 LEGEND = Markup(
     '<ul class="legend">'
@@ -34,10 +37,10 @@ def measures(study: Study, charts: Charts, level: Level) -> Markup:
     table = study.facts.images if is_image else study.facts.documents
     kept = (study.decisions.images if is_image else study.decisions.documents).kept
     numbers, words = [], []
-    for name in sorted(set(table.column_names) - NO_MEASURES):
+    for name in sorted(set(table.column_names) - NO_MEASURES - {LANGUAGE}):
         column = table.column(name)
         if pa.types.is_string(column.type) and not name.endswith("_group"):
-            words.append(_words(name, column, kept, study.recipe.steps))
+            words.append(words_chart(name, column, kept, study.recipe.steps))
         elif not pa.types.is_string(column.type) and not pa.types.is_null(column.type):
             values = pc.cast(column, pa.float64()).to_numpy()
             numbers.append(charts.histogram(name, values, kept, bounds_of(study.recipe.steps, name)))
@@ -52,14 +55,15 @@ def bounds_of(steps: Sequence[Step], measure: str) -> list[Bound]:
     return [Bound(float(rule.bound), f"{sides[type(rule)]} {rule.bound:g}") for rule in bounding]
 
 
-def _words(name: str, column: pa.ChunkedArray, kept: Mask, steps: Sequence[Step]) -> Markup:
+def words_chart(name: str, column: pa.ChunkedArray, kept: Mask, steps: Sequence[Step]) -> Markup:
+    """Return how many rows hold each word of a measure, and which words the recipe keeps."""
     rules = [rule for step in steps for rule in step.filter.rules() if rule.measure == name]
     wanted = [", ".join(rule.bound) for rule in rules if isinstance(rule, OneOf) and rule.bound]
     asked = f"; kept: {wanted[0]}" if wanted else ""
-    return ranked(most_first(counted(column, kept), MOST_VALUES), caption=f"{name}{asked}")
+    return ranked(most_first(by_value(column, kept), MOST_VALUES), caption=f"{name}{asked}")
 
 
-def counted(column: pa.ChunkedArray, kept: Mask) -> list[tuple[str, int, int]]:
+def by_value(column: pa.ChunkedArray, kept: Mask) -> list[tuple[str, int, int]]:
     """Return every distinct text of a column with how many rows hold it, and how many of these are kept; no nulls."""
     encoded = pc.dictionary_encode(column).unify_dictionaries().combine_chunks() if len(column) else None
     if encoded is None or not len(encoded.dictionary):

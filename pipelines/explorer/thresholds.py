@@ -11,11 +11,12 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 
 from infimm_data.errors import ConfigError
 from infimm_data.files import read_bytes
-from infimm_data.rules import AtLeast, AtMost, EditsDocument, Level, Mask, Rule, measured_with
+from infimm_data.rules import AtLeast, AtMost, EditsDocument, Level, Mask, OneOf, Rule, measured_with
 from pipelines.batches import measures_of
 from pipelines.explorer.remembered import remembered
 from pipelines.facts import Facts
@@ -27,6 +28,7 @@ from pipelines.recipe import Recipe, Step, plain
 from pipelines.stored import ImageGroups
 from pipelines.what_if import Recount, WhatIf, bound, changed_steps
 
+WORDS = 12  # of a measure that is a word, the most frequent
 EXAMPLES = 6  # documents or images that change sides, of each level and side
 
 Rows = npt.NDArray[np.int64]
@@ -70,6 +72,22 @@ class _Binned:
         }
 
 
+@dataclass(frozen=True)
+class _Worded:
+    """A measure that is a word: its most frequent ones, the place among them of every row (-1: another), its counts."""
+
+    level: Level
+    words: list[str]
+    places: npt.NDArray[np.int16]
+    whole: list[int]
+    now: list[int]
+
+    def drawn(self, found: Recount) -> dict[str, Any]:
+        """Return the words for the page."""
+        then = _counts(self.places[getattr(found.then, f"{self.level}s").kept], len(self.words))
+        return {"level": self.level, "words": self.words, "all": self.whole, "now": self.now, "then": then}
+
+
 class Thresholds:
     """Answers the questions of the sliders from measures in memory."""
 
@@ -85,6 +103,8 @@ class Thresholds:
         with ThreadPoolExecutor() as pool:  # numpy sorts values into bars without Python's lock
             binned = zip(measures, pool.map(self._bin, measures), strict=True)
             self._binned = {name: one for name, one in binned if one is not None}
+        listed = dict.fromkeys(name for one in self.sliders if isinstance(one.value, tuple) for name in one.measures)
+        self._worded = {name: one for name in listed if (one := self._word(name)) is not None}
 
     @property
     def now(self) -> Decisions:
@@ -99,6 +119,7 @@ class Thresholds:
             "unmeasured": found.num_unmeasured,
             "funnel": _funnels(found),
             "histograms": {name: binned.drawn(found) for name, binned in self._binned.items()},
+            "words": {name: worded.drawn(found) for name, worded in self._worded.items()},
             "examples": {name: _changed(getattr(found.now, name), getattr(found.then, name)) for name in _LEVELS},
         }
 
@@ -119,11 +140,7 @@ class Thresholds:
 
     def _bin(self, measure: str) -> _Binned | None:
         """Return the bars of a measure; None where it is a word, is not stored, or was taken of nothing."""
-        levels: tuple[tuple[Level, pa.Table], ...]
-        facts = self.now.facts  # with the groups of images
-        assert isinstance(facts, Facts)
-        levels = ("document", facts.documents), ("image", facts.images)
-        level = next((level for level, table in levels if measure in table.column_names), None)
+        facts, level = self._place(measure)
         if level is None:
             return None
         values = _numbers(facts, level, measure)
@@ -135,6 +152,28 @@ class Thresholds:
         places = bars.places(values)
         whole, now = (_counts(some, len(bars.edges) - 1) for some in (places, places[self._kept(level)]))
         return _Binned(level, bars, places, whole, now)
+
+    def _word(self, measure: str) -> _Worded | None:
+        """Return the words of a measure; None where it is not stored, or is none."""
+        facts, level = self._place(measure)
+        column = None if level is None else (facts.images if level == "image" else facts.documents).column(measure)
+        if level is None or column is None or not pa.types.is_string(column.type):
+            return None
+        encoded = pc.dictionary_encode(column).unify_dictionaries().combine_chunks()
+        codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
+        frequent = np.argsort(-np.bincount(codes[codes >= 0], minlength=len(encoded.dictionary)), kind="stable")[:WORDS]
+        place_of = np.full(len(encoded.dictionary) + 1, -1, dtype=np.int16)  # the last is that of no word
+        place_of[frequent] = np.arange(len(frequent))
+        places, words = place_of[codes], encoded.dictionary.take(pa.array(frequent)).to_pylist()
+        whole, now = (_counts(some, len(words)) for some in (places, places[self._kept(level)]))
+        return _Worded(level, words, places, whole, now)
+
+    def _place(self, measure: str) -> tuple[Facts, Level | None]:
+        """Return the facts, with the groups of images, and the level whose table has a measure."""
+        facts = self.now.facts
+        assert isinstance(facts, Facts)
+        levels: tuple[tuple[Level, pa.Table], ...] = ("document", facts.documents), ("image", facts.images)
+        return facts, next((level for level, table in levels if measure in table.column_names), None)
 
     def _kept(self, level: Level) -> Mask:
         return self.now.images.kept if level == "image" else self.now.documents.kept
@@ -223,7 +262,9 @@ def _is_whole(step: Step, field: str) -> bool:
 
 def _measures(step: Step, key: str, value: Any) -> tuple[str, ...]:
     """Return the measures that a bound is compared with: those of the rules that change with it."""
-    if isinstance(value, tuple | bool):
+    if isinstance(value, tuple):
+        return tuple(dict.fromkeys(r.measure for r in step.filter.rules() if isinstance(r, OneOf) and r.bound == value))
+    if isinstance(value, bool):
         return ()
     others: tuple[float | None, ...] = (1,) if value is None else (None, value + 1, value - 1)
     found = next((rules for other in others if (rules := _rules(step, key, other)) is not None), ())

@@ -124,7 +124,7 @@ def figure(study: Study, album: Album, row: int, verdict: Verdict) -> Markup:
     )
     kind = "kept" if verdict.is_kept else "dropped"
     caption = escaped(f"{verdict.text} {scores}")
-    shown_picture = album.picture(row, "" if verdict.is_kept else verdict.text)
+    shown_picture = album.picture(row, "")  # its caption says what became of it
     return Markup(f'<figure class="{kind}">{shown_picture}<figcaption>{caption}</figcaption></figure>')
 
 

@@ -2,7 +2,7 @@
 
 import { address, ask, changes, Problem } from "./api.js";
 import { card } from "./documents.js";
-import { count, el, many } from "./dom.js";
+import { count, el, many, slug } from "./dom.js";
 
 const STEPS = 400; // places of a slider
 const PAUSE_MS = 60; // after the last move before the server is asked
@@ -116,7 +116,7 @@ function funnelTable(lines) {
   const rows = lines.filter((line) => line.dropped[0] || line.dropped[1]).map((line) => {
     const isChanged = line.dropped[0] !== line.dropped[1];
     return el("tr", { class: isChanged ? "changed" : null },
-      [line.step, line.reason].map((text) => el("td", {}, text)),
+      [line.step, line.reason].map((text) => el("td", {}, slug(text))),
       line.dropped.map((number) => el("td", { class: "number" }, count(number))),
       el("td", {}, line.thresholds[1]));
   });

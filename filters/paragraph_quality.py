@@ -21,7 +21,7 @@ from infimm_data.composition import (
 )
 from infimm_data.document import Document, Node, TextNode
 from infimm_data.list_files import files_of, word_list, words_of
-from infimm_data.repetition import char_repetition, word_repetition
+from infimm_data.repetition import char_repetition, numbered, word_repetition
 from infimm_data.rules import Level, Rule, check_bounds
 
 _PUNCTUATED_FROM = 12  # words and marks: shorter paragraphs need no punctuation (OBELICS)
@@ -117,7 +117,7 @@ class ParagraphQuality:
     def _reason_of_repetition(self, text: str, found: list[str]) -> str:
         if _above(char_repetition(text, _CHAR_NGRAM), self.max_char_repetition):
             return "paragraph_repeated_characters"
-        if _above(word_repetition(found, _WORD_NGRAM), self.max_word_repetition):
+        if _above(word_repetition(numbered(found), _WORD_NGRAM), self.max_word_repetition):
             return "paragraph_repeated_words"
         return ""
 

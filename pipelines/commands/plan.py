@@ -73,10 +73,15 @@ def run_plan(arguments: argparse.Namespace, console: Console) -> bool:
     say(console, "model:")
     for part in parts_of(model):
         say(console, f"    {part.name:<16} {part.parameters:>15,} parameters, {part.trained:,} train")
-    memory = memory_of(model, config, images_per_row=rows.images)
-    say(console, f"memory of one device without sharding, by formula (model/plan.py): {_gb(memory.total)}")
+    memory = memory_of(model, config, images_per_row=rows.images, ranks=arguments.devices)
+    where = "without sharding"
+    if arguments.devices > 1:
+        kind = "with all of it (DDP)" if config.parallel == "ddp" else "sharded (FSDP2)"
+        where = f"of {arguments.devices}, {kind}"
+    say(console, f"memory of one device {where}, by formula (model/plan.py): {_gb(memory.total)}")
     for name in memory.__slots__:
-        say(console, f"    {name:<16} {_gb(getattr(memory, name))}")
+        if name != "gathered" or memory.gathered:
+            say(console, f"    {name:<16} {_gb(getattr(memory, name))}")
     if arguments.memory_gb is not None:
         fits = memory.total <= ROOM * arguments.memory_gb * 1e9
         remedy = "it fits" if fits else "it does not: lower micro_rows, shard, or checkpoint activations"

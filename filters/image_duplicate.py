@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from infimm_data.comparing import LiveImages
 from infimm_data.errors import ConfigError
-from infimm_data.groups import group_counts, smallest_of_group
-from infimm_data.hamming import BITS, near_pairs
+from infimm_data.groups import group_counts
+from infimm_data.hamming import BITS
+from infimm_data.hash_pairs import pairs_in_memory
+from infimm_data.near_groups import counts_of_groups, near_groups
 from infimm_data.rules import Level, Rule, check_bounds, within
 
 
@@ -46,21 +48,15 @@ class ImageDuplicate:
 
     def group_hashes(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
         """Return for each hash the smallest position that hashes within `distance` bits connect it with."""
-        hashes = np.asarray(hashes, dtype=np.uint64)
-        unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-        left, right = self.similar(unique)
-        labels = smallest_of_group(len(hashes), first[left], first[right])
-        return np.asarray(labels[first[inverse]], dtype=np.int64)
+        groups = near_groups(np.asarray(hashes, dtype=np.uint64), self.distance)
+        _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+        return np.asarray(first[inverse], dtype=np.int64)
 
     def similar(self, keys: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Return the pairs of distinct hashes within `distance` bits."""
-        pairs = list(near_pairs(keys, self.distance))
+        pairs = list(pairs_in_memory(keys, self.distance))
         none = np.empty(0, dtype=np.int64)
         return np.concatenate([none, *(a for a, _ in pairs)]), np.concatenate([none, *(b for _, b in pairs)])
-
-    def compare(self, images: LiveImages) -> Mapping[str, npt.NDArray[np.float64]]:
-        """Return `image_documents`, how many documents show the picture, and `image_repeat`, how often before here."""
-        return self.counted(self.group_hashes(images.phash), images.document)
 
     def counted(
         self, groups: npt.NDArray[np.int64], documents: npt.NDArray[np.int64]
@@ -68,6 +64,13 @@ class ImageDuplicate:
         """Return the two counts of `compare`."""
         shown, repeats = group_counts(groups, documents)
         return {"image_documents": shown, "image_repeat": repeats}
+
+    def compare(self, images: LiveImages) -> Mapping[str, npt.NDArray[np.float64]]:
+        """Return `image_documents`, how many documents show the picture, and `image_repeat`, how often before here."""
+        held: dict[str, Any] = {"at_once": images.at_once, "allocate": images.allocate}
+        groups = near_groups(images.phash, self.distance, **held)
+        documents, repeats = counts_of_groups(groups, images.document, **held)
+        return {"image_documents": documents, "image_repeat": repeats}
 
     def rules(self) -> tuple[Rule, ...]:
         """Return the bounds that are on."""

@@ -1,14 +1,15 @@
 """Perceptual hashes that are nearly equal, found exactly and without comparing each with each.
 
-Hashes are cut into blocks with a radius each; where the radii plus one add up to more than d, two hashes within d bits
-agree in some block up to its radius (pigeonhole: else each block would add its radius plus one). So looking into the
-buckets of nearly equal blocks misses none; how many blocks is chosen by the expected work.
+Two hashes within d bits, cut into k blocks, agree in some block up to d // k bits (pigeonhole), so looking into buckets
+of nearly equal blocks misses none; k is chosen by the expected work.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,82 +17,113 @@ import numpy.typing as npt
 from infimm_data.groups import Positions
 
 BITS = 64
-_MAX_RADIUS = 2  # more flipped bits per block cost more look-ups than larger buckets do
-_MAX_WIDTH = 24  # bits of a block: a table has a place for each of its values, 64 MiB
-_PAIRS_AT_ONCE = 1 << 22  # candidate pairs held at once: 64 MiB of positions
+_MAX_FLIPS = 2  # more flipped bits per block cost more look-ups than larger buckets do
+_PAIRS_AT_ONCE = 1 << 20  # candidate pairs held at once: 16 MiB of positions
+_ROWS_AT_ONCE = 1 << 20  # hashes whose buckets are looked up at once
 
 Hashes = npt.NDArray[np.uint64]
-Values = npt.NDArray[np.uint32]
 
 
-def near_pairs(unique: Hashes, distance: int) -> Iterator[tuple[Positions, Positions]]:
-    """Yield all pairs (positions a, positions b) of distinct hashes within `distance` bits, perhaps repeatedly."""
+def near_pairs(unique: Hashes, distance: int, at_once: int = 1 << 40) -> Iterator[tuple[Positions, Positions]]:
+    """Yield all pairs (positions a, positions b) of distinct hashes within `distance` bits, perhaps repeatedly.
+
+    at_once: hashes that are held at once beside `unique`; more are cut by the first bits of each block.
+    """
     if distance == 0 or len(unique) < 2:
         return
-    low = 0
-    for width, radius in _blocks_for(len(unique), distance):
-        mask = np.uint64((1 << width) - 1)
-        values = ((unique >> np.uint64(low)) & mask).astype(np.uint32)
-        low += width
+    blocks = _blocks_for(len(unique), distance)
+    edges = [BITS * block // blocks for block in range(blocks + 1)]
+    for low, high in itertools.pairwise(edges):
+        split = min(high - low, max(0, math.ceil(math.log2(2 * len(unique) / at_once))) if at_once < len(unique) else 0)
+        for part in range(1 << split):
+            yield from _pairs_of_part(unique, _Part(low, high, split, part), distance, distance // blocks)
+
+
+def _bits(hashes: Hashes, low: int, count: int) -> Hashes:
+    """Return `count` bits of each hash, from bit `low` up."""
+    return (hashes >> np.uint64(low)) & np.uint64((1 << count) - 1) if count else np.zeros_like(hashes)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The hashes whose bits low..high, a block, begin with the `split` bits of `part`."""
+
+    low: int
+    high: int
+    split: int
+    part: int
+
+    def ordered(self, unique: Hashes) -> tuple[Positions, Hashes]:
+        """Return their positions by what follows in the block, and what that is."""
+        rest = self.high - self.low - self.split
+        places = []
+        for start in range(0, len(unique), _ROWS_AT_ONCE):
+            first_bits = _bits(unique[start : start + _ROWS_AT_ONCE], self.low + rest, self.split)
+            places.append(start + np.flatnonzero(first_bits == self.part))
+        mine = np.concatenate(places)
+        values = _bits(unique[mine], self.low, rest)
         order = np.argsort(values, kind="stable")
-        ordered = unique[order]
-        for a, b in _bucket_pairs(values[order], width, radius):
-            near = np.bitwise_count(ordered[a] ^ ordered[b]) <= distance
-            yield order[a[near]], order[b[near]]
+        return mine[order], values[order]
 
 
-def _blocks_for(size: int, distance: int) -> list[tuple[int, int]]:
-    """Return width and radius of the blocks with the least expected work: look-ups, and pairs of random hashes."""
-    cuts = [_cut(distance, blocks) for blocks in range(1, distance + 2)]
-    return min((cut for cut in cuts if cut), key=lambda cut: sum(_work(size, width, radius) for width, radius in cut))
+def _pairs_of_part(unique: Hashes, part: _Part, distance: int, flips: int) -> Iterator[tuple[Positions, Positions]]:
+    """Yield the pairs of the hashes of a part with each other, and with those of parts after it that flips reach."""
+    mine, values = part.ordered(unique)
+    if not len(mine):
+        return
+    for over in _flips(part.split, flips):
+        other = part.part ^ int(over)
+        if other < part.part:
+            continue
+        theirs, their_values = (mine, values) if not over else replace(part, part=other).ordered(unique)
+        for flip in _flips(part.high - part.low - part.split, flips - int(over).bit_count()):
+            for a, b in _bucket_pairs(values, their_values, flip, is_same=not over):
+                a, b = mine[a], theirs[b]
+                near = np.bitwise_count(unique[a] ^ unique[b]) <= distance
+                yield a[near], b[near]
 
 
-def _cut(distance: int, blocks: int) -> list[tuple[int, int]]:
-    """Return so many blocks, wider where more bits may differ; [] where one would need too many look-ups."""
-    radii = [(distance + 1 + place) // blocks - 1 for place in range(blocks)]
-    widths = [1] * blocks
-    for _ in range(min(BITS, blocks * _MAX_WIDTH) - blocks):  # bits that no table has room for are left out
-        open_ = [place for place in range(blocks) if widths[place] < _MAX_WIDTH]
-        widths[max(open_, key=lambda place: _probes(widths[place], radii[place]) / 2.0 ** widths[place])] += 1
-    return list(zip(widths, radii, strict=True)) if max(radii) <= _MAX_RADIUS else []
+def _blocks_for(size: int, distance: int) -> int:
+    """Return the number of blocks with the least expected work: look-ups, and pairs to check, of random hashes."""
+
+    def work(blocks: int) -> float:
+        bits, flips = BITS // blocks, distance // blocks
+        if flips > _MAX_FLIPS:
+            return math.inf
+        probes = sum(math.comb(bits, count) for count in range(flips + 1))
+        return blocks * probes * (4.0 * size + size * size / 2.0**bits)
+
+    return min(range(1, distance + 2), key=work)
 
 
-def _probes(width: int, radius: int) -> int:
-    return sum(math.comb(width, count) for count in range(radius + 1))
+def _flips(bits: int, most: int) -> Iterator[np.uint64]:
+    """Yield every mask of `bits` bits with at most `most` of them set, the empty one first."""
+    for count in range(most + 1):
+        for chosen in itertools.combinations(range(bits), count):
+            yield np.uint64(sum(1 << bit for bit in chosen))
 
 
-def _work(size: int, width: int, radius: int) -> float:
-    """Return nanoseconds, measured on one core: 20 a place of the table, 4 a look-up, 16 a pair that is compared."""
-    probes, pairs = _probes(width, radius), size * size / 2.0 ** (width + 1)
-    return 20.0 * (1 << width) + probes * (4.0 * size + 16.0 * pairs)
+def _bucket_pairs(
+    mine: Hashes, theirs: Hashes, flip: np.uint64, *, is_same: bool
+) -> Iterator[tuple[Positions, Positions]]:
+    """Yield in pieces the pairs of positions, in `mine` and in `theirs`, whose values differ in exactly `flip`.
 
-
-def _bucket_pairs(values: Values, width: int, radius: int) -> Iterator[tuple[Positions, Positions]]:
-    """Yield in pieces the pairs of positions in `values` (ascending, below 2**width) that differ in few bits."""
-    starts = np.zeros((1 << width) + 1, dtype=np.int64)
-    np.cumsum(np.bincount(values, minlength=1 << width), out=starts[1:])
-    here = np.arange(len(values), dtype=np.int64)
-    yield from _pieces(here, here + 1, starts[values + np.uint32(1)])
-    is_there = np.diff(starts) > 0
-    for top in range(width if radius else 0):  # each pair once, from its smaller value: that without the highest flip
-        lower = np.flatnonzero((values >> np.uint32(top)) & np.uint32(1) == 0)
-        flipped = values[lower] ^ np.uint32(1 << top)
-        for other in (None, *range(top)) if radius > 1 else (None,):
-            wanted = flipped if other is None else flipped ^ np.uint32(1 << other)
-            found = np.flatnonzero(is_there[wanted])
-            bucket = wanted[found]
-            yield from _pieces(lower[found], starts[bucket], starts[bucket + np.uint32(1)])
-
-
-def _pieces(rows: Positions, first: Positions, last: Positions) -> Iterator[tuple[Positions, Positions]]:
-    """Yield each row with every position from its first to before its last, about _PAIRS_AT_ONCE together."""
-    counts = last - first
-    ends = np.cumsum(counts)
-    start = 0
-    while start < len(rows):
-        done = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, done + _PAIRS_AT_ONCE, side="right")))
-        some = counts[start:stop]
-        shift = first[start:stop] - (ends[start:stop] - some - done)
-        yield np.repeat(rows[start:stop], some), np.arange(int(some.sum()), dtype=np.int64) + np.repeat(shift, some)
-        start = stop
+    Both ascend. is_same: they are one array, of which each pair is told once.
+    """
+    for begin in range(0, len(mine), _ROWS_AT_ONCE):
+        here = np.arange(begin, min(len(mine), begin + _ROWS_AT_ONCE), dtype=np.int64)
+        wanted = mine[here] ^ flip
+        first = here + 1 if is_same and flip == 0 else np.searchsorted(theirs, wanted, side="left")
+        counts = np.searchsorted(theirs, wanted, side="right") - first
+        if is_same and flip != 0:
+            counts[wanted < mine[here]] = 0  # each pair once, from its smaller value
+        ends = np.cumsum(counts)
+        start = 0
+        while start < len(here):
+            done = ends[start - 1] if start else 0
+            stop = max(start + 1, int(np.searchsorted(ends, done + _PAIRS_AT_ONCE, side="right")))
+            some = counts[start:stop]
+            a = np.repeat(here[start:stop], some)
+            within = np.arange(len(a), dtype=np.int64) - np.repeat(np.cumsum(some) - some, some)
+            yield a, np.repeat(first[start:stop], some) + within
+            start = stop

@@ -190,14 +190,15 @@ def read_table(path: str, columns: list[str] | None = None) -> pa.Table:
         return pq.read_table(file, columns=columns)
 
 
-def read_tables(path: str) -> Iterator[pa.Table]:
-    """Yield the row groups of a table, each as a table without the metadata of the file; at least one."""
+def read_tables(path: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Yield the row groups of a table (or some columns) without the metadata of the file; the first has no rows."""
     fs, inside = file_system(path)
     with fs.open(inside, "rb") as file:
         parquet = pq.ParquetFile(file)
-        yield parquet.schema_arrow.remove_metadata().empty_table()
+        empty = parquet.schema_arrow.remove_metadata().empty_table()
+        yield empty if columns is None else empty.select(list(columns))
         for group in range(parquet.num_row_groups):
-            yield parquet.read_row_group(group).replace_schema_metadata(None)
+            yield parquet.read_row_group(group, columns=columns).replace_schema_metadata(None)
 
 
 def footer(path: str) -> dict[str, str]:

@@ -14,7 +14,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
@@ -23,11 +22,9 @@ from torch.distributed.checkpoint.state_dict_saver import async_save
 
 from infimm_data.errors import InfiMMError
 from model.checkpoint import FORMAT, PREFIX, TENSORS, checkpoints, expect_one_process
-from model.config import TrainConfig
-from model.infimm import InfiMM
 from model.parallel import World
 from model.tokenizer import Tokenizer
-from model.train_state import WEIGHT, elsewhere, weights
+from model.train_state import WEIGHT
 
 
 class CheckpointWriter:
@@ -128,17 +125,6 @@ class CheckpointWriter:
                 self.wait()
         finally:
             self._thread.shutdown(wait=kind is None or self._world.size == 1)
-
-
-def save_checkpoint(
-    out: str, *, step: int, model: InfiMM, tokenizer: Tokenizer, config: TrainConfig, keep: int = 1
-) -> Path:
-    """Write the weights of a whole model as the checkpoint of a step, without a run around it; return its folder."""
-    left_out = elsewhere(model, config.model, config.train)
-    about = {"elsewhere": left_out, "config": config.model_dump(mode="json")}
-    with CheckpointWriter(out, World(torch.device("cpu")), keep=keep) as writer:
-        writer.save(step, weights(model, left_out), about, tokenizer)
-    return checkpoints(out)[-1]
 
 
 def _sync(folder: Path) -> None:

@@ -94,6 +94,18 @@ def spread(model: InfiMM, world: World, kind: Literal["auto", "ddp", "fsdp"], *,
     return model
 
 
+def units_of(model: InfiMM) -> tuple[list[nn.Module], list[nn.Module]]:
+    """Return what is gathered as one where the model is sharded: perceiver and parts of blocks, and decoder layers.
+
+    A unit that lies in another comes first. Embeddings, last norm and head are in none: whole for as long as a step
+    works. The vision tower is whole at all times.
+    """
+    blocks = cast(Any, model.cross_attention).values()
+    perceiver = [] if model.perceiver is None else [model.perceiver]
+    layers = getattr(cast(Any, model.language), stack_of(model.language).root).layers
+    return [*perceiver, *(block.attn.to_kv for block in blocks), *blocks], list(layers)
+
+
 def _shard(model: InfiMM, world: World, *, is_bf16: bool) -> None:
     """Shard in the units that run as one: a layer's weights are whole only while it runs.
 
@@ -112,17 +124,32 @@ def _shard(model: InfiMM, world: World, *, is_bf16: bool) -> None:
         cast_forward_inputs=False,
     )
     model.vision.to(world.device)
-    blocks = cast(Any, model.cross_attention).values()
-    stack = stack_of(model.language)
-    layers = getattr(cast(Any, model.language), stack.root).layers
-    perceiver = [] if model.perceiver is None else [model.perceiver]
-    for unit in (*perceiver, *(block.attn.to_kv for block in blocks), *blocks):
+    connectors, layers = units_of(model)
+    for unit in connectors:
         fully_shard(unit, mesh=mesh)
     for layer in layers:
         fully_shard(layer, mesh=mesh, mp_policy=half)
     fully_shard(model, mesh=mesh, ignored_params=set(model.vision.parameters()))
     for buffer in model.buffers():
         buffer.data = buffer.data.to(world.device)
+
+
+@contextlib.contextmanager
+def whole_outside_layers(model: nn.Module) -> Iterator[None]:
+    """Within: what FSDP2 shards in no unit of its own (embeddings, last norm, head) is whole on every rank.
+
+    For calls of the parts, which do not pass through the model's own `forward`; units gather themselves.
+    """
+    from torch.distributed.fsdp import FSDPModule
+
+    if not isinstance(model, FSDPModule):
+        yield
+        return
+    model.unshard()
+    try:
+        yield
+    finally:
+        model.reshard()
 
 
 @contextlib.contextmanager

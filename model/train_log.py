@@ -85,6 +85,7 @@ class TrainLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(str(path), "".join(json.dumps(line) + "\n" for line in kept).encode())
         self.last_loss: float = next((line["loss"] for line in reversed(kept) if "loss" in line), math.nan)
+        self._heldout = {line["step"] for line in kept if "heldout_loss" in line}
         self._steps: list[StepFacts] = []
         self._since = clock()
 
@@ -92,6 +93,10 @@ class TrainLog:
     def has_steps(self) -> bool:
         """Whether steps were added since the last line."""
         return bool(self._steps)
+
+    def has_heldout(self, step: int) -> bool:
+        """Whether the file had a held-out loss after a step when it was opened."""
+        return step in self._heldout
 
     def add(self, facts: StepFacts) -> None:
         """Count one step."""

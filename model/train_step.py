@@ -44,7 +44,8 @@ class _Counts:
 
 
 def take_step(run: TrainingRun, step: int) -> StepFacts | None:
-    """Take the optimizer step `step` (from 0) on `rows_per_step` rows; every rank calls it.
+    """Take the optimizer step `step` (from 0) on `rows_per_step` rows; every rank calls it, and learns at its end
+    whether one of them was asked to stop.
 
     Returns None, and does nothing, where the stream has ended before the rows of a step. Raises InfiMMError on every
     rank when one cannot read its rows, or when the loss is not a number.
@@ -72,7 +73,8 @@ def take_step(run: TrainingRun, step: int) -> StepFacts | None:
     _forget_unused(run, counts)
     trainable = [p for group in run.optimizer.param_groups for p in group["params"]]
     grad_norm = clip(trainable, config.optimizer.max_grad_norm)
-    loss_sum, *by_source = run.world.total(sums.tolist())
+    num_asked, loss_sum, *by_source = run.world.total([run.stop.is_asked, *sums.tolist()])
+    run.stop.settle(num_asked)
     if not (math.isfinite(loss_sum) and math.isfinite(grad_norm)):
         raise InfiMMError(
             f"step {step + 1}: loss {loss_sum:.4g}, gradient norm {grad_norm:.4g}, expected finite numbers; "
@@ -102,8 +104,7 @@ def forward(run: TrainingRun, batch: Batch, *, weights: Tensor | None = None, is
     config, device = run.config, run.world.device
     sources = batch.sources if run.sources else None
     batch = as_seen(batch, run.tokenizer.vocabulary, config.model.cross_attention.semantics, seed=config.stream.seed)
-    autocast = torch.autocast(device.type, torch.bfloat16) if config.precision == "bf16" else contextlib.nullcontext()
-    with autocast:
+    with autocast(run):
         features = run.cache.features(batch.images, device) if run.cache and len(batch.images) else None
         batch = batch.to(device)
         output: Output = (run.stepped if is_training else run.model)(
@@ -121,6 +122,12 @@ def forward(run: TrainingRun, batch: Batch, *, weights: Tensor | None = None, is
             wants_logits=False,
         )
     return output
+
+
+def autocast(run: TrainingRun) -> contextlib.AbstractContextManager[Any]:
+    """Return what the model runs in, by the precision of the recipe."""
+    is_bf16 = run.config.precision == "bf16"
+    return torch.autocast(run.world.device.type, torch.bfloat16) if is_bf16 else contextlib.nullcontext()
 
 
 def _forget_unused(run: TrainingRun, counts: _Counts) -> None:

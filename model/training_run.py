@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +24,7 @@ from model.language import stack_of
 from model.optimizer import build_optimizer
 from model.parallel import World, spread
 from model.start import start_from
+from model.stopping import Stop
 from model.tokenizer import Tokenizer, load_tokenizer
 from model.train_board import check_tensorboard
 from model.train_state import (
@@ -58,10 +60,14 @@ class TrainingRun:
     left_out: dict[str, str]
     flops: Flops
     cache: FeatureCache | None
+    stop: Stop
 
 
-def begin(config: TrainConfig, world: World, *, data: str, start: str | None) -> TrainingRun:
-    """Build everything at step 0. start: a run, checkpoint or published folder that gives the first weights.
+def begin(
+    config: TrainConfig, world: World, *, data: str, start: str | None, asks_to_stop: Callable[[], bool] | None = None
+) -> TrainingRun:
+    """Build everything at step 0. start: a run, checkpoint or published folder that gives the first weights;
+    asks_to_stop: looked at once a step, beside the signals.
 
     Raises ConfigError for what the recipe, the data or `start` lacks.
     """
@@ -99,7 +105,7 @@ def begin(config: TrainConfig, world: World, *, data: str, start: str | None) ->
     optimizer = build_optimizer(model, config.optimizer)
     return TrainingRun(
         config, world, model, stepped, tokenizer, optimizer, stream, micro_rows, sources_of(stream), left_out, flops,
-        cache,
+        cache, Stop(world, asks_to_stop),
     )  # fmt: skip
 
 
@@ -155,8 +161,6 @@ def resume(run: TrainingRun, folder: Path) -> int:
     Raises ConfigError when recipe, data, frozen parts or files are not those of the run.
     """
     about = check_recipe(folder, run.config)
-    if "stream" not in about:
-        raise ConfigError(f"{folder}: weights alone, no run to go on with; start a new one with --from {folder}")
     if (found := about["elsewhere"]) != run.left_out:
         if found.keys() == run.left_out.keys():
             check_elsewhere(run.model, folder, found)

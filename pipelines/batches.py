@@ -27,10 +27,14 @@ from pipelines.grouped import GroupTable
 from pipelines.item_tables import dates_of, load_facts
 from pipelines.layout import Layout
 from pipelines.recipe import Recipe, Step
-from pipelines.scratch import Scratch
+from pipelines.scratch import Scratch, on_disk
 
-ROW_BYTES = 400  # of a document or an image while rules are asked; measured: benchmarks/decide.py
+ROW_BYTES = 400  # of a document or an image while rules are asked; benchmarks/decide.py takes 165, wider ones more
+IMAGE_BYTES = 100  # of an image while pictures are compared, beside what is held of all of them
 _OWNER = "\0document"  # a column of images in the file of a batch: the row of their document
+
+
+_Tables = tuple[pa.Table, pa.Table]  # of the documents and of the images of a batch
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class StoredFacts:
         self.rank = recipe.dedup.rank
         memory = recipe.dedup.memory_bytes
         self.scratch = Scratch(memory // 4)
+        self.images_at_once = memory // 4 // IMAGE_BYTES
         self._found = tuple(found)
         self._compared = frozenset(compared)
         sizes = [(num_rows(layout.document_scores(item)), num_rows(layout.image_scores(item))) for item in items]
@@ -69,7 +74,7 @@ class StoredFacts:
         self.num_documents, self.num_images = (sum(size[at] for size in sizes) for at in (0, 1))
         self._batches = _cut(self.items, sizes, max(1, memory // 2 // ROW_BYTES))
         self._texts_seen: dict[str, pa.Array] = {}
-        self._kept: list[Facts | tuple[str, str]] = [self._load(batch) for batch in self._batches]
+        self._kept: list[Facts | _Tables] = [self._load(batch) for batch in self._batches]
 
     @cached_property
     def _tables(self) -> dict[str, GroupTable]:
@@ -132,8 +137,8 @@ class StoredFacts:
         other._found = (*self._found, found)
         return other
 
-    def _load(self, batch: _Batch) -> Facts | tuple[str, str]:
-        """Read a batch from the tables of its work items; keep it, or where its columns lie on disk."""
+    def _load(self, batch: _Batch) -> Facts | _Tables:
+        """Read a batch from the tables of its work items; return it, or its columns on disk where there are several."""
         facts = load_facts(
             self.layout, batch.items, self._recipe, measures_of(self._recipe), known_dates=self._known_dates
         )
@@ -155,7 +160,7 @@ class StoredFacts:
         images = facts.images.append_column(_OWNER, pa.array(facts.image_document.astype(np.int32)))
         if len(facts.dates):
             facts = facts.with_documents({DATE: facts.dates})
-        return self._write(facts.documents), self._write(images)
+        return on_disk(facts.documents), on_disk(images)
 
     def _numbered(self, name: str, texts: pa.ChunkedArray) -> npt.NDArray[np.int64]:
         """Return texts as numbers that are equal where the texts are, over all batches; -1 for null."""
@@ -165,12 +170,6 @@ class StoredFacts:
         seen = self._texts_seen[name] = pa.concat_arrays([seen, new])
         return np.asarray(pc.fill_null(pc.index_in(texts, value_set=seen), -1).to_numpy()).astype(np.int64)
 
-    def _write(self, table: pa.Table) -> str:
-        path = self.scratch.path()
-        with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-            writer.write_table(table.combine_chunks())
-        return path
-
     @cached_property
     def _schemas(self) -> tuple[pa.Schema, pa.Schema, frozenset[str]]:
         """The columns of all batches, of documents and of images, and those whole numbers that some rows lack."""
@@ -179,16 +178,16 @@ class StoredFacts:
             schemas = []
             for batch in self._kept:
                 assert not isinstance(batch, Facts)
-                table = _mapped(batch[level])
+                table = batch[level]
                 schemas.append(table.schema)
                 nullable |= {name for name in table.column_names if table.column(name).null_count}
             found.append(pa.unify_schemas(schemas, promote_options="permissive"))
             nullable |= {name for name in found[-1].names if not all(name in schema.names for schema in schemas)}
         return found[0], found[1], frozenset(nullable)
 
-    def _read(self, batch: _Batch, paths: tuple[str, str]) -> Facts:
+    def _read(self, batch: _Batch, tables: _Tables) -> Facts:
         of_documents, of_images, nullable = self._schemas
-        documents, images = _unified(_mapped(paths[0]), of_documents), _unified(_mapped(paths[1]), of_images)
+        documents, images = _unified(tables[0], of_documents), _unified(tables[1], of_images)
         dates = documents.column(DATE).to_numpy() if self._known_dates is not None else np.empty(0)
         num_documents = np.array([size for size, _ in batch.sizes])
         return Facts(
@@ -250,11 +249,6 @@ def _cut(items: Sequence[str], sizes: Sequence[tuple[int, int]], most_rows: int)
             start, held = at, 0
         held += sum(size)
     return [*found, _Batch(tuple(items[start:]), tuple(sizes[start:]), *before[start])]
-
-
-def _mapped(path: str) -> pa.Table:
-    """Return a table as it lies on disk; what is not asked is not read."""
-    return pa.ipc.open_file(pa.memory_map(path)).read_all()
 
 
 def _unified(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -131,8 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"infimm {parsed.command}: {where}{error.strerror or error} (-v shows where)\n")
         return WRONG_INPUT
-    except KeyboardInterrupt:
-        sys.stderr.write(f"infimm {parsed.command}: stopped; the same command goes on from here\n")
+    except KeyboardInterrupt as stop:
+        sys.stderr.write(f"infimm {parsed.command}: {str(stop) or 'stopped; the same command goes on from here'}\n")
         return 130
 
 

@@ -17,10 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from infimm_data.comparing import ComparesEmbeddings, GroupsImages
-from infimm_data.errors import ConfigError, did_you_mean
 from infimm_data.rules import ByValue, Level, Mask, ScoresPairs
 from infimm_data.vectors import ScoresEmbeddings
+from pipelines.columns import column_of, encoded, lacking, with_columns
 from pipelines.recipe import Step
+from pipelines.scratch import Scratch
 
 FETCHED_COLUMNS = (
     "status", "width", "height", "short_side", "long_side", "aspect", "size_bytes", "format", "sha256", "phash",
@@ -39,9 +40,6 @@ EARLIER = "_earlier"
 
 DATE = "date"
 """What a rank may name beside measures: when the page was taken, as the dump says; later is higher."""
-
-NOTHING = ""
-"""A column of nulls that stands in for the keys where these are not loaded."""
 
 PURGED = "purged"
 """A measure of documents and images once anything was taken down: 1 where the URL is on the list, else 0."""
@@ -77,6 +75,16 @@ class Facts:
         yield self
 
     @property
+    def scratch(self) -> Scratch:
+        """Room for what is held per document; what is in memory anyway has no limit."""
+        return Scratch(1 << 62)
+
+    @property
+    def images_at_once(self) -> int:
+        """Images that a comparison may hold beside what it holds of all."""
+        return 1 << 40
+
+    @property
     def document_rows(self) -> slice:
         """Where these documents stand in the build."""
         return slice(self.first_document, self.first_document + self.num_documents)
@@ -101,16 +109,16 @@ class Facts:
 
         is_optional: what nobody has measured is unknown of every row; else ConfigError.
         """
-        return _column(self.documents, measure, is_optional, self.nullable)
+        return column_of(self.documents, measure, is_optional, self.nullable)
 
     def image_column(self, measure: str, *, is_optional: bool = False) -> npt.NDArray[Any]:
         """Return one measure of all images, as `document_column` does."""
-        return _column(self.images, measure, is_optional, self.nullable)
+        return column_of(self.images, measure, is_optional, self.nullable)
 
     def value(self, level: Level, measure: str, row: int) -> Any:
         """Return one measure of one row, as its column has it."""
         table = self.images if level == "image" else self.documents
-        return _column(table.slice(row, 1), measure, True, self.nullable | _with_nulls(table, measure))[0]
+        return column_of(table.slice(row, 1), measure, True, self.nullable | lacking(table, measure))[0]
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -232,6 +240,16 @@ class BatchedFacts(Protocol):
         """As of `Facts`."""
         ...
 
+    @property
+    def scratch(self) -> Scratch:
+        """Room for what is held per document."""
+        ...
+
+    @property
+    def images_at_once(self) -> int:
+        """Images that a comparison may hold beside what it holds of all."""
+        ...
+
     def rows_of_item(self, item: str) -> slice:
         """Return where the documents of a work item (by its key) stand in the build."""
         ...
@@ -255,45 +273,3 @@ def needs_pixels(step: Step) -> bool:
         return True
     measures = {rule.measure for rule in step.filter.rules()}
     return bool(measures & {*FETCHED_COLUMNS, "images_kept", "images_lost"})
-
-
-def with_columns(table: pa.Table, columns: Mapping[str, Any]) -> pa.Table:
-    """Return a table with more columns; one of a name that is there takes its place."""
-    for name, values in columns.items():
-        array = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
-        here = table.column_names.index(name) if name in table.column_names else None
-        table = table.append_column(name, array) if here is None else table.set_column(here, name, array)
-    return table
-
-
-def _with_nulls(table: pa.Table, measure: str) -> frozenset[str]:
-    has_nulls = measure in table.column_names and table.column(measure).null_count > 0
-    return frozenset({measure} if has_nulls else ())
-
-
-def _column(table: pa.Table, measure: str, is_optional: bool, nullable: frozenset[str]) -> npt.NDArray[Any]:
-    if measure not in table.column_names and (is_optional or not table.num_rows):
-        return np.full(table.num_rows, None, dtype=object)
-    if measure not in table.column_names:
-        known = [name for name in table.column_names if name not in ("id", "node", "url", NOTHING)]
-        raise ConfigError(
-            f"measure '{measure}': neither the dump nor a step has it.{did_you_mean(measure, known)} "
-            f"There are: {', '.join(known)}. Name one of these in the recipe."
-        )
-    column = table.column(measure)
-    is_whole = pa.types.is_integer(column.type) and column.null_count == 0 and measure not in nullable
-    if pa.types.is_floating(column.type) or is_whole:
-        return np.asarray(column.to_numpy())
-    if pa.types.is_integer(column.type):
-        return np.asarray(pc.cast(column, pa.float64()).to_numpy())
-    if not pa.types.is_string(column.type):
-        return np.array(column.to_pylist(), dtype=object)
-    slugs = encoded(column)  # few different ones: each becomes one Python text that all its rows share
-    texts = np.array([*slugs.dictionary.to_pylist(), None], dtype=object)
-    shared: npt.NDArray[Any] = texts[pc.fill_null(slugs.indices, len(texts) - 1).to_numpy(zero_copy_only=False)]
-    return shared
-
-
-def encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
-    """Return a column of texts as numbers into a dictionary of its distinct texts."""
-    return pc.dictionary_encode(pc.cast(column, pa.string())).unify_dictionaries().combine_chunks()

@@ -14,15 +14,14 @@ from infimm_data.files import exists, file_system, read_bytes
 from infimm_data.rules import AssignsImages, ScoresPairs
 from infimm_data.tables import read_table
 from infimm_data.vectors import ScoresEmbeddings
+from pipelines.columns import NOTHING, with_columns
 from pipelines.facts import (
     AGREEMENT,
     ASSIGNED_COLUMNS,
     DATE,
     FETCHED_COLUMNS,
-    NOTHING,
     PURGED,
     Facts,
-    with_columns,
 )
 from pipelines.layout import Layout
 from pipelines.recipe import Recipe

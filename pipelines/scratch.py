@@ -1,44 +1,56 @@
-"""Room for what a decision holds per document: in memory up to a limit, beyond it in files that are removed at the end.
+"""Room for what a decision holds per document: in memory up to a limit, beyond it in files that nobody else sees.
 
-A file is mapped, so that the system keeps in memory what is asked and writes the rest to the disk.
+A file is mapped, so that the system keeps in memory what is asked and the rest on disk, in the folder for temporary
+files (TMPDIR). It has no name any more when it is used: also of a process that is killed nothing is left.
 """
 
 from __future__ import annotations
 
-import shutil
+import os
 import tempfile
 import weakref
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 
 class Scratch:
-    """Gives arrays and paths of files; both live as long as it is held, and no longer."""
+    """Gives arrays, and tables that lie on disk."""
 
     def __init__(self, memory: int) -> None:
-        """memory: bytes that all arrays together may take before further ones become files."""
+        """memory: bytes that all arrays that are held at one time may take before further ones become files."""
         self._left = memory
-        self._folder: str | None = None
-        self._count = 0
 
     def full(self, size: int, value: Any, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """Return an array of one value."""
         kind = np.dtype(dtype)
         wanted = size * kind.itemsize
-        if wanted <= self._left:
+        if wanted <= self._left or not size:
             self._left -= wanted
-            return np.full(size, value, dtype=kind)
-        found = np.memmap(self.path(), dtype=kind, mode="w+", shape=(size,))
-        found[:] = value
-        return found
+            found = np.full(size, value, dtype=kind)
+            weakref.finalize(found, self._give_back, wanted)
+            return found
+        with tempfile.TemporaryFile(prefix="infimm-") as file:
+            mapped = np.memmap(file, dtype=kind, mode="w+", shape=(size,))
+        mapped[:] = value
+        return mapped
 
-    def path(self) -> str:
-        """Return where a file may be written."""
-        if self._folder is None:
-            self._folder = tempfile.mkdtemp(prefix="infimm-")
-            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        self._count += 1
-        return str(Path(self._folder) / f"{self._count:06d}")
+    def empty(self, size: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """Return an array whose values are still to be set."""
+        return self.full(size, 0, dtype)
+
+    def _give_back(self, size_bytes: int) -> None:
+        self._left += size_bytes
+
+
+def on_disk(table: pa.Table) -> pa.Table:
+    """Return a table whose columns lie on disk; what is not asked is not read."""
+    handle, path = tempfile.mkstemp(prefix="infimm-")
+    try:
+        with os.fdopen(handle, "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table.combine_chunks())
+        return pa.ipc.open_file(pa.memory_map(path)).read_all()
+    finally:
+        os.unlink(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,6 +11,7 @@ from infimm_data.comparing import ComparesEmbeddings, GroupsImages
 from infimm_data.errors import ConfigError
 from infimm_data.files import exists, join
 from infimm_data.rules import Mask, measured_with
+from infimm_data.tables import read_table
 from pipelines.batches import StoredFacts
 from pipelines.facts import BatchedFacts, Facts, FoundOfImages
 from pipelines.item_tables import load_facts
@@ -31,7 +34,7 @@ def stored_recipe(layout: Layout) -> Recipe:
     refuse_numbered(layout)
     if not exists(layout.recipe):
         raise ConfigError(f"{layout.out}: no recipe.yaml there; {where_a_build_is(layout.out)}")
-    return honouring_takedowns(load_recipe(layout.recipe), layout)
+    return honouring_takedowns(load_recipe(layout.recipe, needs_files=False), layout)
 
 
 def stored_items(layout: Layout) -> list[WorkItem]:
@@ -55,6 +58,17 @@ def whole_facts(layout: Layout, recipe: Recipe) -> Facts:
     items = [item.key for item in stored_items(layout)]
     facts = add_document_groups(load_facts(layout, items, recipe), recipe.steps, layout, items)
     return add_stored_comparisons(facts, recipe.steps, layout, items)
+
+
+def stored_incumbents(layout: Layout, items: Sequence[str]) -> Mask | None:
+    """Return which documents the stored decisions keep where something was taken down, else None.
+
+    What lay in the shards stayed there, in front of its twins: see `purge`.
+    """
+    if not exists(layout.purge("urls.txt")):
+        return None
+    columns = [read_table(layout.decisions("documents", item), columns=["kept"]).column("kept") for item in items]
+    return np.concatenate([column.to_numpy() for column in columns])
 
 
 class ImageGroups:

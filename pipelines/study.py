@@ -17,7 +17,7 @@ from infimm_data.document import Document
 from infimm_data.files import exists, file_system, join
 from infimm_data.rules import Level, Mask
 from infimm_data.shards import ShardInfo, read_manifest
-from infimm_data.tables import read_documents, read_table
+from infimm_data.tables import read_documents
 from pipelines.facts import PURGED, Facts
 from pipelines.layout import Layout
 from pipelines.passes.decide import FETCHED, decide
@@ -25,7 +25,7 @@ from pipelines.passes.outcome import Decisions
 from pipelines.passes.values import value_of
 from pipelines.passes.verdicts import KEPT, WITH_DOCUMENT, shown
 from pipelines.recipe import Recipe
-from pipelines.stored import ImageGroups, stored_recipe, whole_facts
+from pipelines.stored import ImageGroups, stored_incumbents, stored_recipe, whole_facts
 
 NO_MEASURES = frozenset({"id", "node", "url", "offset", "sha256", "phash", "status", "stored_sha256"})
 """Columns of the facts that name a row or its bytes, and measure nothing."""
@@ -46,7 +46,8 @@ class Verdict:
 class Study:
     """facts: all measures, the groups of documents included, those of images as the recipe's steps find them.
 
-    measured: the same without the groups of images, which change with the steps before them.
+    measured: the same without the groups of images, which change with the steps before them. incumbents: documents that
+    stay in front of their twins, None where nothing was taken down.
     """
 
     layout: Layout
@@ -54,6 +55,7 @@ class Study:
     facts: Facts
     measured: Facts
     decisions: Decisions
+    incumbents: Mask | None = None
 
     @property
     def shards(self) -> list[ShardInfo]:
@@ -149,14 +151,7 @@ def load_study(layout: Layout, groups: ImageGroups | None = None) -> Study:
 
 def study_of(layout: Layout, recipe: Recipe, measured: Facts, groups: ImageGroups) -> Study:
     """Return the study of a build whose measures are read; measured: all of them, with the keys."""
-    # After a takedown what lay in the shards stayed there, in front of its twins: see `purge`.
-    incumbents = _kept(layout, measured.items) if exists(layout.purge("urls.txt")) else None
+    incumbents = stored_incumbents(layout, measured.items)
     decisions = decide(measured, recipe.steps, incumbents=incumbents, images=groups)
     assert isinstance(decisions.facts, Facts)
-    return Study(layout, recipe, decisions.facts, measured, decisions)
-
-
-def _kept(layout: Layout, items: Sequence[str]) -> Mask:
-    """Return which documents the stored decisions keep."""
-    columns = [read_table(layout.decisions("documents", item), columns=["kept"]).column("kept") for item in items]
-    return np.concatenate([column.to_numpy() for column in columns])
+    return Study(layout, recipe, decisions.facts, measured, decisions, incumbents)

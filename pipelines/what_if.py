@@ -12,14 +12,14 @@ import yaml
 from filters.table import FILTERS
 from infimm_data.config import build_entry
 from infimm_data.errors import ConfigError, did_you_mean
-from infimm_data.rules import EditsDocument, measured_with
+from infimm_data.rules import EditsDocument, Mask, measured_with
 from infimm_data.yaml_loader import Loader
 from pipelines.facts import BatchedFacts
 from pipelines.layout import Layout
 from pipelines.passes.decide import FETCHED, decide
 from pipelines.passes.outcome import Decisions
 from pipelines.recipe import Step
-from pipelines.stored import ImageGroups, stored_facts, stored_recipe
+from pipelines.stored import ImageGroups, stored_facts, stored_incumbents, stored_recipe
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,24 @@ class Recount:
 
 
 class WhatIf:
-    """Answers for one build, question after question; facts: its stored facts, without groups of images."""
+    """Answers for one build, question after question; facts: its stored facts, without groups of images.
 
-    def __init__(self, facts: BatchedFacts, steps: Sequence[Step], groups: ImageGroups | None = None) -> None:
-        """Decide as the build did."""
+    incumbents: as `decide` takes them: after a takedown, twins stand as they do in the shards, now and then, so that
+    what differs is the threshold's doing.
+    """
+
+    def __init__(
+        self, facts: BatchedFacts, steps: Sequence[Step],
+        groups: ImageGroups | None = None, incumbents: Mask | None = None,
+    ) -> None:  # fmt: skip
+        """Decide as the build, or the takedown after it, did."""
         self._facts, self.steps, self._groups = facts, tuple(steps), groups or ImageGroups()
+        self._incumbents = incumbents
         self.now = self._decide(self.steps)
         self._num_unmeasured = _unmeasured(self.now)
 
     def _decide(self, steps: Sequence[Step]) -> Decisions:
-        return decide(self._facts, steps, images=self._groups)
+        return decide(self._facts, steps, images=self._groups, incumbents=self._incumbents)
 
     def ask(self, changes: Sequence[str]) -> Recount:
         """Return the recount under changed bounds, as `what_if` takes them."""
@@ -60,7 +68,8 @@ def what_if(layout: Layout, changes: Sequence[str]) -> Recount:
     """
     recipe = stored_recipe(layout)
     changed_steps(recipe.steps, changes)  # a misspelt change is said before anything is read
-    return WhatIf(stored_facts(layout, recipe), recipe.steps).ask(changes)
+    facts = stored_facts(layout, recipe)
+    return WhatIf(facts, recipe.steps, incumbents=stored_incumbents(layout, facts.items)).ask(changes)
 
 
 def changed_steps(steps: Sequence[Step], changes: Sequence[str]) -> tuple[Step, ...]:

@@ -6,15 +6,17 @@ import argparse
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from infimm_data.config import load_settings
 from infimm_data.errors import ConfigError
 from infimm_data.files import resolve
-from infimm_data.stream.reader import Position, Reader
 from pipelines.report import say
+
+if TYPE_CHECKING:
+    from infimm_data.stream.reader import Position, Reader
 
 LOOKED_AT = 1024  # documents that the figures per row are taken from: the first windows of the run itself
 ROOM = 0.9  # share of a device's memory that may be planned for
@@ -52,6 +54,7 @@ class _Rows:
 
 def run_plan(arguments: argparse.Namespace, console: Console) -> bool:
     """Print the plan of a recipe; nothing is trained and no image decoded."""
+    from infimm_data.stream.reader import Reader
     from model.config import TrainConfig
     from model.flops import count_flops
     from model.plan import memory_of, model_without_weights, parts_of
@@ -70,10 +73,15 @@ def run_plan(arguments: argparse.Namespace, console: Console) -> bool:
     say(console, "model:")
     for part in parts_of(model):
         say(console, f"    {part.name:<16} {part.parameters:>15,} parameters, {part.trained:,} train")
-    memory = memory_of(model, config, images_per_row=rows.images)
-    say(console, f"memory of one device without sharding, by formula (model/plan.py): {_gb(memory.total)}")
+    memory = memory_of(model, config, images_per_row=rows.images, ranks=arguments.devices)
+    where = "without sharding"
+    if arguments.devices > 1:
+        kind = "with all of it (DDP)" if config.parallel == "ddp" else "sharded (FSDP2)"
+        where = f"of {arguments.devices}, {kind}"
+    say(console, f"memory of one device {where}, by formula (model/plan.py): {_gb(memory.total)}")
     for name in memory.__slots__:
-        say(console, f"    {name:<16} {_gb(getattr(memory, name))}")
+        if name != "gathered" or memory.gathered:
+            say(console, f"    {name:<16} {_gb(getattr(memory, name))}")
     if arguments.memory_gb is not None:
         fits = memory.total <= ROOM * arguments.memory_gb * 1e9
         remedy = "it fits" if fits else "it does not: lower micro_rows, shard, or checkpoint activations"

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from infimm_data.config import load_settings
 from infimm_data.errors import ConfigError, InfiMMError
-from infimm_data.files import join, read_bytes, remove, resolve
+from infimm_data.files import read_bytes, resolve
 from infimm_data.image_headers import BadImage
 from infimm_data.images import decode_rgb
 from infimm_data.stream.templates import TemplateName
@@ -87,6 +87,10 @@ def run_training(arguments: argparse.Namespace, console: Console) -> bool:
         if is_first:
             raise
         sys.exit(1)  # said once, by the first
+    except KeyboardInterrupt:
+        if is_first:
+            raise
+        sys.exit(130)
     if not is_first:
         return True
     heldout = "" if result.heldout_loss is None else f", held-out loss {result.heldout_loss:.4f}"
@@ -112,9 +116,8 @@ def _train(arguments: argparse.Namespace) -> TrainResult:
     if arguments.ray is None:
         if arguments.workers is not None:
             raise ConfigError("--workers: only with --ray; without it torchrun says how many ranks there are")
-        if arguments.restart:
-            remove(join(out, "samples.jsonl"))
-        watch, resume = SampleCaptions(data, out, config.stream), not arguments.restart
+        resume = not arguments.restart
+        watch = SampleCaptions(data, out, config.stream, keeps=resume)
         return train(config, data=data, out=out, resume=resume, start=arguments.start, watch=watch)
     if arguments.workers is not None and arguments.workers < 1:
         raise ConfigError(f"--workers {arguments.workers}: expected at least 1")

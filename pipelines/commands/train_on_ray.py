@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
+
+import torch
 
 from infimm_data.config import parse_settings
 from infimm_data.errors import ConfigError, InfiMMError
 from infimm_data.progress import Track
 from model.checkpoint import checkpoints
 from model.config import TrainConfig
+from model.parallel import World
+from model.sample_captions import SampleCaptions
+from model.stopping import Stop
 from model.train import TrainResult, train
 from model.train_log import read_metrics
-from pipelines.executor import Cluster
+from pipelines.executor import OFF, Cluster
 
 MAX_FAILURES = (
     3  # lost workers (preempted, out of memory) after which a run gives up; each time it goes on where it was
 )
 LOCAL = "local"
+STOP = "stop"  # a file below OUT: while it is there, the ranks stop after their step
 SECONDS_BETWEEN_LOOKS = 1.0  # at the log of the run, for its progress
 
 
@@ -37,6 +45,13 @@ class Launch:
     replaces: tuple[str, ...] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The run was asked to stop. line: what to say of it."""
+
+    line: str
+
+
 def marks(out: str) -> tuple[str, ...]:
     """Return name and time of each checkpoint of a run: others than before once its first new one is there."""
     return tuple(f"{one.name} {one.stat().st_mtime_ns}" for one in checkpoints(out))
@@ -48,8 +63,12 @@ def train_on_ray(config: TrainConfig, launch: Launch, *, address: str, workers: 
     address: of a running cluster, or "local" for Ray on this machine; workers: ranks, None for one per GPU (one on the
     CPU where there is none). A worker that is lost starts all of them again from the last checkpoint.
 
+    Ctrl-C and SIGTERM end the workers after a step, with a checkpoint, by KeyboardInterrupt; a second one at once.
+
     Raises ConfigError when the cluster does not answer or has no room for the workers, InfiMMError when training fails.
     """
+    if address == OFF:
+        raise ConfigError(f"--ray {OFF}: leave the flag out to train without Ray")
     with Cluster(address=None if address == LOCAL else address) as cluster:
         gpus, cpus = cluster.num_gpus, cluster.num_cpus
         is_cuda = config.device != "cpu" and gpus > 0
@@ -83,16 +102,38 @@ def _fit(config: TrainConfig, launch: Launch, count: int, *, is_cuda: bool) -> T
     )
     try:
         with _Progress(launch, config.steps):
-            result = trainer.fit()
+            result = _stoppable(trainer.fit, Path(launch.out) / STOP)
     except TrainingFailedError as error:
         raise InfiMMError(f"training on Ray failed: {_cause(error)}; the same command goes on from here") from None
-    found: TrainResult | InfiMMError = cast(Any, result).return_value
+    found: TrainResult | InfiMMError | Stopped = cast(Any, result).return_value
     if isinstance(found, InfiMMError):
         raise found
+    if isinstance(found, Stopped):
+        raise KeyboardInterrupt(found.line)
     return found
 
 
-def _rank(given: dict[str, Any]) -> TrainResult | InfiMMError:
+def _stoppable(fit: Callable[[], Any], asked: Path) -> Any:
+    """Return what `fit` returns; Ctrl-C and SIGTERM make the file `asked`, which the first rank looks for.
+
+    In a thread of its own, as Ray would else set a handler that aborts the run without a checkpoint.
+    """
+    asked.unlink(missing_ok=True)
+    stop, thread = Stop(World(torch.device("cpu"))), ThreadPoolExecutor(1)
+    try:
+        with stop.noting_signals():
+            fitting = thread.submit(fit)
+            while not fitting.done():
+                wait([fitting], timeout=SECONDS_BETWEEN_LOOKS)
+                if stop.is_asked:
+                    asked.touch()
+        return fitting.result()
+    finally:
+        thread.shutdown(wait=False)
+        asked.unlink(missing_ok=True)
+
+
+def _rank(given: dict[str, Any]) -> TrainResult | InfiMMError | Stopped:
     """What each worker runs, all to the same end; errors are returned, as Ray would try again what it sees fail."""
     os.chdir(given["folder"])  # so that a recipe's relative paths mean what they mean where the command was given
     config = parse_settings(given["config"], TrainConfig, where="recipe")
@@ -101,9 +142,15 @@ def _rank(given: dict[str, Any]) -> TrainResult | InfiMMError:
         # Workers that are started again go on from what the first ones wrote; those remove the old run's checkpoints,
         # once recipe and data turn out to be right.
         goes_on = launch.replaces is None or marks(launch.out) != tuple(launch.replaces)
-        return train(config, data=launch.data, out=launch.out, resume=goes_on, start=launch.start)
+        return train(
+            config, data=launch.data, out=launch.out, resume=goes_on, start=launch.start,
+            watch=SampleCaptions(launch.data, launch.out, config.stream, keeps=goes_on),
+            asks_to_stop=(Path(launch.out) / STOP).exists,
+        )  # fmt: skip
     except InfiMMError as error:
         return error
+    except KeyboardInterrupt as stop:
+        return Stopped(str(stop))
 
 
 def _cause(error: BaseException) -> str:

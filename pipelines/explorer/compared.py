@@ -77,21 +77,25 @@ class ComparedImages(ImageGroups):
         return found
 
     def _found(self, facts: BatchedFacts, step: Step, live: Mask) -> FoundOfImages:
-        pairs, groups = self._pairs.get(step.name), step.filter
+        groups = step.filter
         assert isinstance(groups, GroupsImages)
-        if pairs is None or not isinstance(groups, CountsImageGroups):
+        if not isinstance(groups, CountsImageGroups):
             return group_images(groups, facts, live)
         assert isinstance(facts, Facts)
         rows = np.flatnonzero(live)
-        return FoundOfImages(rows, groups.counted(pairs.groups(rows), facts.image_document[rows]))
+        pairs = self._pairs.get(step.name)
+        found = pairs_of(groups, facts, rows).groups(np.arange(len(rows))) if pairs is None else pairs.groups(rows)
+        return FoundOfImages(rows, groups.counted(found, facts.image_document[rows]))
 
 
-def pairs_of(groups: Any, facts: Facts) -> Pairs:
-    """Return the pairs of all images with what a step compares, by distinct keys."""
+def pairs_of(groups: Any, facts: Facts, rows: Rows | None = None) -> Pairs:
+    """Return the pairs of images with what a step compares, by distinct keys; rows: of these alone, None: of all."""
     assert isinstance(groups, GroupsImages)
     assert isinstance(groups, CountsImageGroups)
     assert len(groups.compares) == 1, f"{groups}: pairs are of one key"
-    encoded = pc.dictionary_encode(facts.images.column(groups.compares[0])).unify_dictionaries().combine_chunks()
+    column = facts.images.column(groups.compares[0])
+    column = column if rows is None else column.take(pa.array(rows))
+    encoded = pc.dictionary_encode(column).unify_dictionaries().combine_chunks()
     key_of = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int32)
     left, right = groups.similar(_keys(encoded.dictionary))
     return Pairs(key_of, left, right)

@@ -25,7 +25,7 @@ from pipelines.layout import Layout
 from pipelines.passes.outcome import Decisions
 from pipelines.passes.verdicts import Verdicts
 from pipelines.recipe import Recipe, Step, plain
-from pipelines.stored import ImageGroups
+from pipelines.stored import ImageGroups, stored_incumbents
 from pipelines.what_if import Recount, WhatIf, bound, changed_steps
 
 WORDS = 12  # of a measure that is a word, the most frequent
@@ -97,7 +97,8 @@ class Thresholds:
         measured: the build's facts without groups of images, `slider_measures(recipe)` at least. groups: finds those.
         """
         self._layout = layout
-        self._what_if = WhatIf(remembered(measured), recipe.steps, groups)
+        incumbents = stored_incumbents(layout, measured.items)
+        self._what_if = WhatIf(remembered(measured), recipe.steps, groups, incumbents)
         self.sliders = sliders_in(recipe)
         measures = list(dict.fromkeys(name for slider in self.sliders for name in slider.measures))
         with ThreadPoolExecutor() as pool:  # numpy sorts values into bars without Python's lock

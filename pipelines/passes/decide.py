@@ -23,7 +23,6 @@ from pipelines.passes.quantile import cut_of
 from pipelines.passes.survivors import Choosing, Graph, Links, Rows, stretches
 from pipelines.passes.verdicts import KEPT, WITH_DOCUMENT, StepCount, Verdicts, shown
 from pipelines.recipe import Step
-from pipelines.scratch import Scratch
 
 BY_RANK, EARLIER_DATASET = "rank ", "earlier dataset"
 """The threshold of a copy: how the one that stays was chosen, or where it is; the value is that one's id."""
@@ -84,7 +83,7 @@ class _Deciding:
 
     def __init__(self, facts: BatchedFacts, incumbents: Mask | None) -> None:
         self._facts, self._incumbents = facts, incumbents
-        scratch: Scratch = getattr(facts, "scratch", None) or Scratch(1 << 62)
+        scratch = facts.scratch
         funnel: list[StepCount] = []
         documents = Verdicts(scratch.full(facts.num_documents, KEPT, np.int16), funnel)
         images = Verdicts(scratch.full(facts.num_images, KEPT, np.int16), funnel)
@@ -98,7 +97,7 @@ class _Deciding:
             self._keep_best(step, rule)
         elif isinstance(rule, BestFraction):
             self._answer()
-            cut = cut_of(self._facts, rule, step.filter.level, lambda part: self._values(part, step.filter.level, rule))
+            cut = cut_of(self._facts, rule, lambda part: self._values(part, step.filter.level, rule))
             best = f"{shown(cut)}, the best {shown(rule.bound)} of all"
             compares = AtLeast(rule.measure, cut, rule.reason, rule.or_unknown)
             self._waiting.append(_Question(step, rule, compares, best))

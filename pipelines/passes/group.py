@@ -231,24 +231,23 @@ def group_columns(name: str, layout: Layout, items: Sequence[str]) -> dict[str, 
 
 
 def group_images(groups: GroupsImages, facts: BatchedFacts, live: Mask) -> FoundOfImages:
-    """Return what a comparing step measures of every image that is live."""
-    rows, phash, sha256, documents = [], [], [], []
+    """Return what a comparing step measures of every image that is live, within the memory limit of stored facts."""
+    size, start = int(live.sum()), 0
+    allocate = facts.scratch.empty
+    rows, documents = allocate(size, np.int64), allocate(size, np.int64)
+    phash = allocate(size if "phash" in groups.compares else 0, np.uint64)
+    sha256 = np.full(size if "sha256" in groups.compares else 0, None, dtype=object)
     for part in facts.batches():
-        here = np.flatnonzero(live[part.image_rows])
-        taken = pa.array(here)
-        rows.append(here + part.first_image)
-        documents.append(part.image_document[here] + part.first_document)
-        if "phash" in groups.compares:
-            phash.append(part.images.column("phash").take(taken).to_numpy().astype(np.uint64))
-        if "sha256" in groups.compares:
-            sha256.append(np.array(part.images.column("sha256").take(taken).to_pylist(), dtype=object))
-    every = np.concatenate(rows)
-    images = LiveImages(
-        phash=np.concatenate(phash) if phash else np.zeros(len(every), dtype=np.uint64),
-        sha256=np.concatenate(sha256) if sha256 else np.full(len(every), None, dtype=object),
-        document=np.concatenate(documents),
-    )
-    return FoundOfImages(every, groups.compare(images))
+        taken = np.flatnonzero(live[part.image_rows])
+        into = slice(start, start + len(taken))
+        rows[into], documents[into] = taken + part.first_image, part.image_document[taken] + part.first_document
+        if len(phash):
+            phash[into] = part.images.column("phash").take(pa.array(taken)).to_numpy().astype(np.uint64)
+        if len(sha256):
+            sha256[into] = part.images.column("sha256").take(pa.array(taken)).to_pylist()
+        start = into.stop
+    images = LiveImages(phash=phash, sha256=sha256, document=documents, at_once=facts.images_at_once, allocate=allocate)
+    return FoundOfImages(rows, groups.compare(images))
 
 
 def write_image_groups(name: str, found: FoundOfImages, facts: BatchedFacts, layout: Layout) -> None:

@@ -9,17 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from infimm_data.rules import BestFraction, Level
+from infimm_data.rules import BestFraction
 from pipelines.facts import BatchedFacts, Facts
 
 _DIGIT = 16  # bits that a round finds: 65,536 counts
 _SIGN = np.uint64(1 << 63)
 
 
-def cut_of(
-    facts: BatchedFacts, rule: BestFraction, level: Level, values_of: Callable[[Facts], npt.NDArray[Any]]
-) -> float:
-    """Return the smallest value that passes a rule, NaN where nothing was measured; level: of what it asks.
+def cut_of(facts: BatchedFacts, rule: BestFraction, values_of: Callable[[Facts], npt.NDArray[Any]]) -> float:
+    """Return the smallest value that passes a rule, NaN where nothing was measured; values_of: what it asks of a batch.
 
     As `BestFraction.cut` of the whole column. A number's bits, with those of negative ones turned, are in its order,
     so four counts of 16 bits each, of those numbers that begin as found so far, end at the one sought.

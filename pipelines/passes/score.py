@@ -20,11 +20,12 @@ from infimm_data.tables import fingerprint, measures_table, read_documents, read
 from infimm_data.vectors import ScoresEmbeddings
 from pipelines.batches import StoredFacts
 from pipelines.facts import BatchedFacts, FoundOfImages
+from pipelines.image_files import read_image
 from pipelines.layout import Layout
 from pipelines.passes.assign import assign
 from pipelines.passes.decide import decide
 from pipelines.passes.embeddings import compare_semantics
-from pipelines.passes.fetch import fetch_print, read_image
+from pipelines.passes.fetch import fetch_print
 from pipelines.passes.group import gather, group_images, write_image_groups
 from pipelines.passes.heads import ask_heads
 from pipelines.rates import would_drop

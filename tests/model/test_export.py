@@ -9,7 +9,6 @@ import torch
 from infimm_data.config import parse_settings
 from infimm_data.errors import ConfigError
 from model.checkpoint import load_model
-from model.checkpoint_writer import save_checkpoint
 from model.config import TrainConfig
 from model.export import export, is_published, load_speaker
 from model.infimm import InfiMM, build_model
@@ -17,6 +16,7 @@ from model.tokenizer import load_tokenizer
 from pipelines import cli
 from pipelines.report import printable
 from tests.model.conftest import SIDE, TOKENIZER, pictures
+from tests.model.saved import save_weights
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def run(clip_folder, tmp_path_factory) -> str:
     config, folder = parse_settings(recipe, TrainConfig, where="test"), str(tmp_path_factory.mktemp("run"))
     tokenizer = load_tokenizer(TOKENIZER)
     model = build_model(config.model, tokenizer, seed=3)
-    save_checkpoint(folder, step=7, model=model, tokenizer=tokenizer, config=config)
+    save_weights(folder, step=7, model=model, tokenizer=tokenizer, config=config)
     return folder
 
 

@@ -5,7 +5,7 @@ import torch
 
 from infimm_data.config import parse_settings
 from model.config import TrainConfig
-from model.plan import memory_of, model_without_weights, parts_of
+from model.plan import Memory, memory_of, model_without_weights, parts_of
 from model.tokenizer import load_tokenizer
 from tests.model.conftest import TOKENIZER
 
@@ -86,15 +86,55 @@ def kept_for_backward(model, config, rows: int, images: int) -> int:
     return size
 
 
-def test_activations_are_about_what_torch_keeps(clip_folder):
+def kept_by(clip_folder, *, checkpointing: bool) -> tuple[int, Memory]:
+    """Bytes that torch keeps of a step of 2 rows with 4 images, and what was planned."""
     from model.infimm import build_model
 
-    config = recipe(clip_folder)
+    config = recipe(clip_folder, activation_checkpointing=checkpointing)
     model = build_model(config.model, load_tokenizer(TOKENIZER))
     model.set_trainable(config.train)
+    model.recomputes = checkpointing
     memory = memory_of(model, config, images_per_row=2.0)
-    kept = kept_for_backward(model, config, rows=2, images=4)
+    return kept_for_backward(model, config, rows=2, images=4), memory
+
+
+def test_activations_are_about_what_torch_keeps(clip_folder):
+    kept, memory = kept_by(clip_folder, checkpointing=False)
     assert kept == pytest.approx(memory.activations + memory.scores, rel=0.3)
+
+
+def test_checkpointing_keeps_what_enters_a_layer_and_one_layer_at_a_time(clip_folder):
+    (whole, without), (kept, memory) = (kept_by(clip_folder, checkpointing=is_on) for is_on in (False, True))
+    layers = SIZES["num_hidden_layers"]
+    entering = layers * 2 * 256 * SIZES["hidden_size"] * 4  # which torch's hooks do not see
+    expected = kept + entering + (whole - kept) / layers
+    assert expected == pytest.approx(memory.activations + memory.scores, rel=0.3)
+    assert memory.activations < 0.3 * without.activations
+
+
+def test_scores_are_those_of_a_chunk(clip_folder):
+    config = recipe(clip_folder, loss_chunk=128)
+    model = planned(config)
+    whole = memory_of(model, recipe(clip_folder), images_per_row=1.0)
+    assert memory_of(model, config, images_per_row=1.0).scores == whole.scores / 4  # of 2 rows of 256
+    assert memory_of(model, recipe(clip_folder, loss_chunk=9999), images_per_row=1.0) == whole
+
+
+def test_sharding_divides_all_but_the_tower_and_makes_a_unit_whole(clip_folder):
+    config = recipe(clip_folder, rows_per_step=8)
+    model = planned(config)
+    memory = memory_of(model, config, images_per_row=1.0, ranks=8)
+    sizes = {part.name: part.parameters for part in parts_of(model)}
+    rest = sum(sizes.values()) - sizes["vision"]
+    assert memory.weights == 4 * sizes["vision"] + 4 * rest / 8
+    assert (memory.gradients, memory.optimizer) == (4 * rest / 8, 8 * rest / 8)
+    largest = 4 * 64 * 64 + 3 * 64 * 176 + 2 * 64  # a decoder layer: attention, feed-forward, norms
+    outside = 2 * sizes["embeddings"] + SIZES["hidden_size"]  # embeddings, head, norm
+    assert memory.gathered == 3 * 4 * largest + 2 * 4 * outside
+    ddp = memory_of(model, recipe(clip_folder, rows_per_step=8, parallel="ddp"), images_per_row=1.0, ranks=8)
+    alone = memory_of(model, recipe(clip_folder, rows_per_step=1), images_per_row=1.0)
+    assert ddp == alone
+    assert ddp.gathered == 0
 
 
 def test_a_full_size_model_is_planned_without_memory():

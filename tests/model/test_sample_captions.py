@@ -15,10 +15,13 @@ from infimm_data.stream.order import is_held_out
 from infimm_data.stream.settings import StreamSettings
 from model.config import TrainConfig
 from model.infimm import build_model
+from model.parallel import World
 from model.sample_captions import PICTURES, SampleCaptions, read_samples
 from model.tokenizer import load_tokenizer
 from tests.infimm_data.stream.conftest import png
 from tests.model.conftest import TOKENIZER
+
+CPU = World(torch.device("cpu"))
 
 
 def sample(number, data):
@@ -59,8 +62,8 @@ def speaker(clip_folder):
 
 def test_the_same_pictures_after_each_step_with_the_text_that_follows(data, speaker, tmp_path):
     watch = SampleCaptions(data, str(tmp_path), StreamSettings())
-    watch(*speaker, 10)
-    watch(*speaker, 20)
+    watch(*speaker, 10, CPU)
+    watch(*speaker, 20, CPU)
     head, *said = read_samples(tmp_path / "samples.jsonl")
     assert [one["text"] for one in head["pictures"]] == [f"after {n}" for n in range(1, 1 + PICTURES)], "0 is broken"
     assert [line["step"] for line in said] == [10, 20]
@@ -69,7 +72,7 @@ def test_the_same_pictures_after_each_step_with_the_text_that_follows(data, spea
 
 
 def test_pictures_are_held_out_where_documents_are(data, speaker, tmp_path):
-    SampleCaptions(data, str(tmp_path), StreamSettings(holdout_fraction=0.3))(*speaker, 1)
+    SampleCaptions(data, str(tmp_path), StreamSettings(holdout_fraction=0.3))(*speaker, 1, CPU)
     shown = [one["text"] for one in read_samples(tmp_path / "samples.jsonl")[0]["pictures"]]
     held = [n for n in range(1, 60) if is_held_out(sample(n, b"").document.id, 0.3)]
     assert shown == [f"after {n}" for n in held[:PICTURES]]
@@ -78,8 +81,8 @@ def test_pictures_are_held_out_where_documents_are(data, speaker, tmp_path):
 def test_a_run_that_goes_on_keeps_what_was_said_before_it_was_cut_off(data, speaker, tmp_path):
     watch = SampleCaptions(data, str(tmp_path), StreamSettings())
     for step in (10, 20, 30):
-        watch(*speaker, step)
-    SampleCaptions(data, str(tmp_path), StreamSettings())(*speaker, 20)
+        watch(*speaker, step, CPU)
+    SampleCaptions(data, str(tmp_path), StreamSettings())(*speaker, 20, CPU)
     head, *said = read_samples(tmp_path / "samples.jsonl")
     assert "pictures" in head
     assert [line["step"] for line in said] == [10, 20]
@@ -87,14 +90,14 @@ def test_a_run_that_goes_on_keeps_what_was_said_before_it_was_cut_off(data, spea
 
 def test_no_random_state_moves(data, speaker, tmp_path):
     before = torch.get_rng_state()
-    SampleCaptions(data, str(tmp_path), StreamSettings())(*speaker, 1)
+    SampleCaptions(data, str(tmp_path), StreamSettings())(*speaker, 1, CPU)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_shards_without_pictures_leave_no_file(speaker, tmp_path):
     text = Sample(new_document((TextNode(text="words"),), Origin(dump="d")), {})
     write_manifest(str(tmp_path / "data"), [write_shard(str(tmp_path / "data"), 0, [text])])
-    SampleCaptions(str(tmp_path / "data"), str(tmp_path), StreamSettings())(*speaker, 1)
+    SampleCaptions(str(tmp_path / "data"), str(tmp_path), StreamSettings())(*speaker, 1, CPU)
     assert read_samples(tmp_path / "samples.jsonl") == []
 
 

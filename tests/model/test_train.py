@@ -14,10 +14,13 @@ from infimm_data.errors import ConfigError, InfiMMError
 from infimm_data.stream.order import is_held_out
 from model.checkpoint import checkpoints, load_model
 from model.config import TrainConfig
+from model.sample_captions import SampleCaptions, read_samples
 from model.train import train
 from model.train_log import read_metrics
-from model.train_step import take_step
+from model.train_step import forward, take_step
 from tests.model.shades import document, losses
+
+RUNS = ("whole", "cut")
 
 
 def test_a_resumed_run_equals_the_uninterrupted_one_loss_by_loss(data, recipe, tmp_path):
@@ -53,6 +56,57 @@ def test_ctrl_c_ends_a_run_after_its_step_with_a_checkpoint(data, recipe, tmp_pa
     monkeypatch.undo()
     train(whole, data=data, out=str(tmp_path / "stopped"))
     assert losses(tmp_path / "stopped") == losses(tmp_path / "whole")
+
+
+def test_a_run_cut_off_between_its_checkpoint_and_its_look_at_the_model_looks_when_it_goes_on(data, recipe, tmp_path):
+    config = recipe(steps=4, evaluate_every=2)
+    seen = []
+
+    def watch(model, tokenizer, step, world):
+        seen.append(step)
+
+    train(config, data=data, out=str(tmp_path / "whole"), watch=watch)
+    with pytest.raises(ZeroDivisionError):
+        train(config, data=data, out=str(tmp_path / "cut"), watch=lambda *_: 1 / 0)
+    metrics = tmp_path / "cut" / "metrics.jsonl"
+    lines = metrics.read_text().splitlines(keepends=True)
+    assert "heldout_loss" in lines.pop()
+    metrics.write_text("".join(lines))
+    train(config, data=data, out=str(tmp_path / "cut"), watch=watch)
+    assert seen == [2, 4, 2, 4]
+    held = [[line for line in read_metrics(tmp_path / run / "metrics.jsonl") if "heldout_loss" in line] for run in RUNS]
+    assert held[0] == held[1]
+    train(recipe(steps=6, evaluate_every=2), data=data, out=str(tmp_path / "cut"), watch=watch)
+    assert seen[4:] == [6], "it had looked after step 4"
+
+
+def test_a_stop_that_is_asked_for_while_held_out_documents_are_read_does_not_wait_for_them(
+    data, recipe, tmp_path, monkeypatch
+):
+    forwards = []
+
+    def counted(run, batch, **given):
+        forwards.append(signal.raise_signal(signal.SIGTERM))
+        return forward(run, batch, **given)
+
+    monkeypatch.setattr("model.heldout.forward", counted)
+    for steps in (2, 4):  # after the last step, and between two
+        with pytest.raises(KeyboardInterrupt, match=f"stopped after step 2 of {steps}, checkpoint: .*step-00000002; "):
+            train(recipe(steps=steps, evaluate_every=2), data=data, out=str(tmp_path / str(steps)))
+    assert len(forwards) == 2
+
+
+def test_samples_are_said_in_the_precision_of_the_run(data, recipe, tmp_path):
+    config = recipe(steps=2, precision="bf16", train=["cross_attention"], evaluate_every=1)
+    train(config, data=data, out=str(tmp_path), watch=SampleCaptions(data, str(tmp_path), config.stream))
+    assert [line.get("step") for line in read_samples(tmp_path / "samples.jsonl")] == [None, 1, 2]
+
+
+def test_too_few_documents_to_hold_one_out_are_said_before_the_first_step(data, recipe, tmp_path):
+    stream = {"row_tokens": 64, "holdout_fraction": 1e-6}
+    with pytest.raises(ConfigError, match=r"no document in the holdout split \(holdout_fraction 1e-06\)"):
+        train(recipe(stream=stream), data=data, out=str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_finished_run_is_not_trained_again(data, recipe, tmp_path):

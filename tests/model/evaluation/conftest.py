@@ -12,10 +12,10 @@ from tests.model.conftest import TOKENIZER
 @pytest.fixture(scope="session")
 def checkpoint(clip_folder, tmp_path_factory) -> str:
     from infimm_data.config import parse_settings
-    from model.checkpoint_writer import save_checkpoint
     from model.config import TrainConfig
     from model.infimm import build_model
     from model.tokenizer import load_tokenizer
+    from tests.model.saved import save_weights
 
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     settings = {
@@ -34,7 +34,7 @@ def checkpoint(clip_folder, tmp_path_factory) -> str:
     tokenizer = load_tokenizer(TOKENIZER)
     out = tmp_path_factory.mktemp("run")
     model = build_model(config.model, tokenizer, seed=3)
-    save_checkpoint(str(out), step=1, model=model, tokenizer=tokenizer, config=config)
+    save_weights(str(out), step=1, model=model, tokenizer=tokenizer, config=config)
     return str(out)
 
 

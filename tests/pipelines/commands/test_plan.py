@@ -30,6 +30,17 @@ def test_it_says_what_a_run_takes(data, recipe, capsys):  # noqa: F811
     assert re.search(r"hours: [\d.,]+ on 1 x 989 TFLOP/s at an MFU of 0.4 \(an assumption\)", out)
 
 
+def test_devices_share_what_they_shard(data, recipe, capsys):  # noqa: F811
+    _, alone, _ = plan(capsys, recipe, "--data", data)
+    _, shared, _ = plan(capsys, recipe, "--data", data, "--devices", "3")
+    assert "memory of one device without sharding, by formula" in alone
+    assert "memory of one device of 3, sharded (FSDP2), by formula" in shared
+    assert "gathered" not in alone
+    assert "gathered" in shared
+    moments = [float(re.search(r"optimizer +([\d.,]+) GB", said)[1].replace(",", "")) for said in (alone, shared)]
+    assert moments[1] == pytest.approx(moments[0] / 3, abs=0.002)
+
+
 def test_a_measured_speed_gives_the_hours(data, recipe, tmp_path, capsys):  # noqa: F811
     lines = [{"step": n, "tokens_per_s": speed} for n, speed in ((1, 1.0), (2, 3.0), (3, 5.0), (4, 4.0))]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

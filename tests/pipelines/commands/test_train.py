@@ -1,6 +1,9 @@
 """`infimm train`: here, and in workers of Ray Train; what is wrong with the flags is one line."""
 
 import shutil
+import signal
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +11,9 @@ import pytest
 import yaml
 
 from infimm_data.errors import ConfigError
+from model.checkpoint import checkpoints
 from pipelines.cli import main
-from pipelines.commands.train_on_ray import Launch, _Progress, _rank, marks
+from pipelines.commands.train_on_ray import STOP, Launch, Stopped, _Progress, _rank, _stoppable, marks
 from tests.model.conftest import clip_folder  # noqa: F401  # a fixture
 from tests.model.shades import losses, settings, write_shades
 
@@ -56,6 +60,56 @@ def test_only_the_first_of_many_ranks_speaks(given, tmp_path, capsys, monkeypatc
         main(["train", recipe, "--data", data, "--out", str(tmp_path / "run"), "--from", "nowhere"])
     assert left.value.code == 1
     assert capsys.readouterr().err == ""
+
+
+def test_a_rank_on_ray_stops_after_its_step_where_the_launcher_asks_it_to(clip_folder, given, tmp_path):  # noqa: F811
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / STOP).touch()
+    launch = {"data": given[1], "out": str(out), "start": None}
+    found = _rank({"config": settings(clip_folder, steps=3), "folder": str(tmp_path), "launch": launch})
+    assert isinstance(found, Stopped)
+    assert found.line.startswith("stopped after step 1 of 3, checkpoint: ")
+    assert [one.name for one in checkpoints(str(out))] == ["step-00000001"]
+
+
+def test_ctrl_c_asks_the_ranks_on_ray_to_stop_and_leaves_no_request_for_the_next_run(tmp_path):
+    asked, main_thread = tmp_path / STOP, threading.get_ident()
+    asked.touch()  # of a launcher that was killed
+
+    def fit():
+        assert not asked.exists()
+        signal.pthread_kill(main_thread, signal.SIGINT)
+        for _ in range(1000):
+            if asked.exists():
+                return "stopped"
+            time.sleep(0.01)
+        return "nobody asked"
+
+    assert _stoppable(fit, asked) == "stopped"
+    assert not asked.exists()
+
+
+def test_an_error_of_ray_is_raised_where_it_was_waited_for(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        _stoppable(lambda: 1 / 0, tmp_path / STOP)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"), [("stopped after step 3", "stopped after step 3"), ("", "goes on from here")]
+)
+def test_an_interrupt_is_one_line_and_status_130_of_the_first_rank(given, tmp_path, capsys, monkeypatch, line, said):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt(*filter(None, [line]))
+
+    monkeypatch.setattr("model.train.train", stopped)
+    command = ["train", given[0], "--data", given[1], "--out", str(tmp_path / "run")]
+    assert main(command) == 130
+    assert capsys.readouterr().err.endswith(f"{said}\n")
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(SystemExit) as left:
+        main(command)
+    assert (left.value.code, capsys.readouterr().err) == (130, "")
 
 
 def test_ray_workers_that_start_anew_remove_the_old_run_once_its_successor_begins(clip_folder, given, tmp_path):  # noqa: F811

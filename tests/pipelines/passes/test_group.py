@@ -9,16 +9,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from filters.duplicate_pair import DuplicatePair
 from filters.exact_duplicate_text import ExactDuplicateText
 from filters.image_url_frequency import ImageUrlFrequency
 from filters.near_duplicate_text import NearDuplicateText
+from infimm_data.document import Document, ImageNode, TextNode
 from infimm_data.errors import ConfigError, InfiMMError
 from infimm_data.files import read_bytes
 from infimm_data.groups import group_counts
 from infimm_data.links import digest
 from infimm_data.tables import measures_table, read_table, write_table
 from pipelines.passes.decide import decide
-from pipelines.passes.group import add_document_groups, dedup_texts, group_images, write_indices
+from pipelines.passes.group import add_document_groups, dedup_texts, gather, group_images, write_indices
 from pipelines.recipe import Step
 from tests.pipelines.here import Here, item, make_run
 from tests.pipelines.made_facts import make_facts
@@ -126,6 +128,27 @@ def test_an_index_holds_what_its_own_earlier_dataset_held(tmp_path):
         True,
         False,
     ]
+
+
+def test_pairs_of_image_and_text_are_compared_with_an_earlier_dataset(tmp_path):
+    def pairs(out, *urls, **dedup):
+        run = make_run(out, {"duplicate_pair": DuplicatePair()}, **dedup)
+        documents = [Document(id=f"0{n}", nodes=(ImageNode(url=url), TextNode(text="a"))) for n, url in enumerate(urls)]
+        rows = [{"duplicate_pair_signature": DuplicatePair().signature(one)} for one in documents]
+        table = measures_table({"id": [one.id for one in documents]}, rows)
+        write_table(run.layout.document_scores(run.keys[0]), table, fingerprint="")
+        keys = {"id": [], "node": [], "url": []}
+        write_table(run.layout.image_scores(run.keys[0]), measures_table(keys, [], ["status"]), fingerprint="")
+        dedup_texts(run)
+        return run
+
+    old = pairs(tmp_path / "old", "u", "v")
+    write_indices(old, *decided(old, [True, False]))
+    new = pairs(tmp_path / "new", "v", "u", "v", against=old.layout.out)
+    facts = gather(new)
+    (step,) = new.recipe.steps
+    found = decide(facts, [step])
+    assert found.documents.reason.tolist() == ["", "duplicate_pair_of_earlier", "duplicate_pair"]
 
 
 def test_groups_are_found_again_when_the_earlier_dataset_changes(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from infimm_data.hamming import near_pairs
+from infimm_data.hash_pairs import pairs_in_memory
 
 
 def made_hashes(size, flips, seed):
@@ -29,7 +29,7 @@ def test_all_pairs_within_the_distance_are_found_and_no_others(distance, size):
     hashes = made_hashes(size, distance, seed=size)
     apart = np.bitwise_count(hashes[:, None] ^ hashes[None, :])
     expected = {(int(a), int(b)) for a, b in np.argwhere(np.triu(apart <= distance, 1))}
-    assert pairs_of(near_pairs(hashes, distance)) == expected
+    assert pairs_of(pairs_in_memory(hashes, distance)) == expected
 
 
 def test_a_pair_that_differs_in_every_allowed_place_is_found():
@@ -40,14 +40,14 @@ def test_a_pair_that_differs_in_every_allowed_place_is_found():
         other = hash_
         for bit in rng.choice(64, 6, replace=False):
             other ^= np.uint64(1) << np.uint64(bit)
-        assert pairs_of(near_pairs(np.array([hash_, other]), 6)) == {(0, 1)}
-        assert pairs_of(near_pairs(np.array([hash_, other]), 5)) == set()
+        assert pairs_of(pairs_in_memory(np.array([hash_, other]), 6)) == {(0, 1)}
+        assert pairs_of(pairs_in_memory(np.array([hash_, other]), 5)) == set()
 
 
 @pytest.mark.parametrize("hashes", [[], [7]])
 def test_fewer_than_two_hashes_have_no_pair(hashes):
-    assert pairs_of(near_pairs(np.array(hashes, dtype=np.uint64), 6)) == set()
+    assert pairs_of(pairs_in_memory(np.array(hashes, dtype=np.uint64), 6)) == set()
 
 
 def test_distinct_hashes_are_never_within_zero_bits():
-    assert pairs_of(near_pairs(np.array([1, 2, 3], dtype=np.uint64), 0)) == set()
+    assert pairs_of(pairs_in_memory(np.array([1, 2, 3], dtype=np.uint64), 0)) == set()

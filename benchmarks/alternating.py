@@ -72,13 +72,16 @@ def installed(packages: Sequence[str]) -> dict[str, str]:
 def in_turn(
     contenders: Mapping[str, Callable[[], Found]], runs: int, say: Callable[[str], None] = print
 ) -> dict[str, list[Found]]:
-    """Run each contender once, then each again, `runs` times; one that does not run is said and left out."""
+    """Run each contender once, then each again, `runs` times; what fails is said, at the first run for good."""
     found: dict[str, list[Found]] = {name: [] for name in contenders}
-    for _ in range(runs):
+    for number in range(1, runs + 1):
         for name in list(found):
             try:
                 found[name].append(contenders[name]())
             except DoesNotRunError as error:
+                if found[name]:
+                    say(f"{name}: run {number} of {runs} fails, the others count: {error}")
+                    continue
                 say(f"{name}: does not run here: {error}")
                 del found[name]
     return found
@@ -88,7 +91,7 @@ def call(command: Sequence[str], **environment: str) -> dict[str, Any]:
     """Run a process and return the JSON of its last line; raises DoesNotRunError with what it said where it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
     if done.returncode:
-        raise DoesNotRunError(last_line(done.stderr))
+        raise DoesNotRunError(f"exit status {done.returncode}: {last_line(done.stderr)}")
     figures: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return figures
 

@@ -120,14 +120,14 @@ def timed(command: list[str], shards: str) -> tuple[float, float, str]:
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, stdout=output, stderr=errors, env=environment)
         while process.poll() is None:
-            if not first and any(path.stat().st_size for path in Path(shards).glob("*.tar")):
+            if not first and any(path.stat().st_size for path in Path(shards).glob("[!.]*.tar")):  # ours begin as .part
                 first = time.perf_counter() - start
             time.sleep(0.002)
         wall = time.perf_counter() - start
         output.seek(0)
         errors.seek(0)
         if process.returncode:
-            raise DoesNotRunError(last_line(errors.read()))
+            raise DoesNotRunError(f"exit status {process.returncode}: {last_line(errors.read())}")
         return wall, first or wall, output.read()
 
 
@@ -188,8 +188,8 @@ def main() -> None:
     print(f"{arguments.documents} documents with {arguments.documents * IMAGES} images; kept {outcomes.pop()}")
     for name, runs in many.items():
         wall, steady = ([arguments.documents / getattr(run, kind) for run in runs] for kind in ("wall_s", "steady_s"))
-        print(f"{name:<24} documents/s: steady {spread(steady)}, wall {spread(wall)}", end="; ")
-        print(f"start {spread([run.first_s for run in one[name]], 2)} s")
+        start = f"; start {spread([run.first_s for run in one[name]], 2)} s" if name in one else ""
+        print(f"{name:<24} documents/s: steady {spread(steady)}, wall {spread(wall)}{start}")
 
 
 if __name__ == "__main__":

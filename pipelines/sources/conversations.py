@@ -33,11 +33,11 @@ from pipelines.sources.contract import Answer, Fixed, Preview, Skipped, WorkItem
 class Conversations:
     """path: a .json list or .jsonl lines of rows, a folder or a glob of such files (also .gz); local or fsspec URL.
 
-    images: the folder (local, an fsspec URL, or an http address) below which the rows' image names lie; None is the
-    annotation file's own. fix: mend rows where that is safe (`pipelines.annotations.fixes`), leave out a row that
-    repeats an earlier one of its file, and take a.gif where a.jpg is missing; each change is counted. That remembers
-    8 bytes of every row. Without it a row is read as it stands. placeholder: what stands in a text for an image.
-    max_image_bytes: larger image files are none.
+    images_root: the folder (local, an fsspec URL, or an http address) below which the rows' image names lie, relative
+    to it or absolute; None is the annotation file's own. fix: mend rows where that is safe
+    (`pipelines.annotations.fixes`), leave out a row that repeats an earlier one of its file, and take a.gif where a.jpg
+    is missing; each change is counted. That remembers 8 bytes of every row. Without it a row is read as it stands.
+    placeholder: what stands in a text for an image. max_image_bytes: larger image files are none.
     """
 
     path: str

@@ -87,6 +87,13 @@ def test_a_rank_may_name_what_no_rule_asks(first, tmp_path):
     assert kept(what_if(Layout(str(out)), ["brightness=null"]).then) > (0, 0)
 
 
+def test_a_bound_that_the_recipe_leaves_off_may_be_asked(first):
+    """Its measure is stored, though no rule of the recipe reads it."""
+    recount = what_if(Layout(str(first)), ["text_length.min_characters=100000"])
+    assert kept(recount.now) > (0, 0)
+    assert kept(recount.then) == (0, 0)
+
+
 def test_what_was_never_measured_is_said(cluster, web, dump, tmp_path):
     strict = with_step("text_length", TextLength(min_words=47, max_words=None))
     build(Run(make_recipe(dump, strict), Layout(str(tmp_path / "out")), cluster, {WEB: web.address}))

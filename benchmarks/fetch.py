@@ -38,8 +38,8 @@ from PIL import Image
 from infimm_data.tables import read_metadata
 from pipelines.fetch_settings import FetchSettings
 from pipelines.fetcher import fetch_all
+from pipelines.image_files import fetch_item
 from pipelines.layout import Layout
-from pipelines.passes.fetch import fetch_item
 from pipelines.sources.contract import WorkItem
 
 DISTINCT = 64  # pictures, served under as many URLs as are asked for

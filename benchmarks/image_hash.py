@@ -1,12 +1,13 @@
 """Perceptual hashes of images, and the search for near ones among them: ours beside imagededup and imagehash.
 
-    python benchmarks/image_hash.py [--images 600] [--hashes 20000] [--runs 5] [--python PYTHON]
+    python benchmarks/image_hash.py [--images 600] [--hashes 20000] [--runs 5] [--peer-python PYTHON]
 
 Hashes: JPEGs of 640 x 480 (quality 90) in memory, decoded and hashed on one core. Ours is what the fetch pass does:
 header, size check, decode at reduced scale, whole data proven, 64 bits. Search: so many 64-bit hashes, a fifth of them
 within 10 bits of an earlier one; all pairs within 10 bits are asked for, and compared with a search of each with each.
-Every contender runs in a process of its own, alternating; medians count, with their range. --python: the interpreter
-with the peers installed; what is not there is said and left out.
+Every contender runs in a process of its own, its imports not counted.
+The peers: a virtual environment with pip install 'torch==2.13.0' imagededup imagehash; what is not there is said and
+left out.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import importlib
 import io
 import json
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+from alternating import add_flags, call, heading, in_turn, spread
 from PIL import Image
 
 from infimm_data.torchvision_ops import declare_torchvision_ops
@@ -135,36 +137,17 @@ def run_one(kind: str, name: str, count: int) -> None:
     print(json.dumps({"seconds": time.perf_counter() - start, "pairs": found}))
 
 
-def measure(kind: str, name: str, count: int, python: str) -> tuple[float, int | None] | str:
-    """Return seconds and pairs of one run, or why it did not run."""
-    interpreter = sys.executable if name == "infimm" else python
-    command = [interpreter, __file__, "--one", kind, name, "--count", str(count)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        return (done.stderr.strip().splitlines() or ["it ended without a word"])[-1]
-    read = json.loads(done.stdout.strip().splitlines()[-1])
-    return read["seconds"], read["pairs"]
-
-
-def compare(kind: str, names: list[str], count: int, runs: int, python: str) -> None:
+def compare(kind: str, names: list[str], count: int, arguments: argparse.Namespace) -> None:
     """Run the contenders in turn, and print a line for each."""
-    times: dict[str, list[float]] = {name: [] for name in names}
-    pairs: dict[str, int | None] = {}
-    for _ in range(runs):
-        for name in list(times):
-            result = measure(kind, name, count, python)
-            if isinstance(result, str):
-                print(f"{kind} {name}: does not run here: {result}")
-                del times[name]
-            else:
-                times[name].append(result[0])
-                pairs[name] = result[1]
-    for name, seconds in times.items():
-        middle, least, most = statistics.median(seconds), min(seconds), max(seconds)
+    given = [__file__, "--count", str(count), "--one", kind]
+    python = {name: sys.executable if name == "infimm" else arguments.peer_python for name in names}
+    found = in_turn({name: partial(call, [python[name], *given, name]) for name in names}, arguments.runs)
+    for name, runs in found.items():
+        seconds = [run["seconds"] for run in runs]
         if kind == "hash":
-            print(f"{name}: {count / middle:.0f} images/s on one core ({count / most:.0f} to {count / least:.0f})")
+            print(f"{name}: {spread([count / one for one in seconds])} images/s on one core")
         else:
-            print(f"{name}: {count} hashes in {middle:.2f} s ({least:.2f} to {most:.2f}), {pairs[name]} pairs")
+            print(f"{name}: {count} hashes in {spread(seconds, 3)} s, {runs[0]['pairs']} pairs")
 
 
 def main() -> None:
@@ -172,19 +155,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=600)
     parser.add_argument("--hashes", type=int, default=20_000)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--python", default=sys.executable)
+    add_flags(parser)
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--count", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         run_one(*arguments.one, arguments.count)
         return
+    print(heading(arguments.peer_python, ["imagededup", "imagehash"], arguments.runs))
     sizes = [len(data) for data in make_images(20)]
     print(f"{arguments.images} JPEGs of 640 x 480, {statistics.mean(sizes) / 1e3:.0f} KB each")
-    compare("hash", list(HASHERS), arguments.images, arguments.runs, arguments.python)
+    compare("hash", list(HASHERS), arguments.images, arguments)
     print(f"{all_pairs(make_hashes(arguments.hashes))} pairs within {DISTANCE} bits by comparing each with each")
-    compare("search", list(SEARCHES), arguments.hashes, arguments.runs, arguments.python)
+    compare("search", list(SEARCHES), arguments.hashes, arguments)
 
 
 if __name__ == "__main__":

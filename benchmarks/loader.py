@@ -4,10 +4,13 @@
 
 Makes documents of one to six JPEG files of about 26 kB, writes our shards and converts them to each peer's format.
 Modes: raw (JSON parsed, bytes of all images), decode (each image to 224 x 224 RGB, bicubic, the same function for
-all), stream (ours alone: tokenised, packed, decoded, collated). Every run is a process of its own; the clock starts
-after imports, where a reader opens its data, and `first` ends with its eighth document (stream: its first batch).
-Runs alternate; medians and spread are printed. A peer that is not installed, or fails, is named.
-On a machine with other work the figures per CPU second are the steadier ones; `--workers` above 0 gives none.
+all), usual (the same pixels within a level or two, the peers by Pillow alone, as their examples have it), stream (ours
+alone: tokenised, packed into rows of 2,048 tokens, decoded, collated). decode and usual stop after 1,000 documents.
+Every run is a process of its own, and runs alternate; medians and spread are printed. `first` ends with the eighth
+document (stream: the first batch of 8 rows). It is counted from where a reader opens its data, after imports (and the
+tokenizer), in seconds and CPU seconds; for ours from the start of the process, too. A peer that is not installed, or
+fails, is named. On a machine with other work the figures per CPU second are the steadier ones; `--workers` above 0
+gives none.
 Limits: page cache warm; peers' workers are processes, ours are threads; their random content compresses like noise.
 """
 
@@ -16,6 +19,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import io
+import itertools
 import json
 import os
 import random
@@ -36,10 +40,12 @@ from infimm_data.document import ImageNode, Origin, TextNode, new_document
 from infimm_data.images import decode_rgb
 from infimm_data.shards import Sample, write_manifest, write_shard
 from infimm_data.stream.images import to_pixels
+from infimm_data.stream.tokens import Vocabulary
 
 SIDE, PER_SHARD, FIRST = 224, 500, 8
 PICTURES = 300  # different JPEG files, used again and again
 TIMEOUT_S = 300
+LIMITS = {"decode": 1000, "usual": 1000}  # documents
 PACKAGES = {"ours": "torch", "energon": "megatron.energon"}
 
 
@@ -88,42 +94,58 @@ def decode(document: bytes | dict[str, Any], images: list[bytes]) -> int:
     return len(images)
 
 
-def stream(folder: str, workers: int) -> Iterator[int]:
+def by_pillow(document: bytes | dict[str, Any], images: list[bytes]) -> int:
+    """Parse the JSON and make pixels of all images by CLIP's transform on Pillow, as torchvision runs it."""
+    parse(document)
+    for data in images:
+        image = Image.open(io.BytesIO(data)).convert("RGB")
+        width, height = (int(SIDE * side / min(image.size)) for side in image.size)
+        left, top = round((width - SIDE) / 2), round((height - SIDE) / 2)
+        resized = image.resize((width, height), Image.Resampling.BICUBIC)
+        cropped = resized.crop((left, top, left + SIDE, top + SIDE))
+        np.ascontiguousarray(np.asarray(cropped).transpose(2, 0, 1))
+    return len(images)
+
+
+def stream(folder: str, workers: int, vocabulary: Vocabulary) -> Iterator[int]:
     """Yield the images of each batch of our whole stream, until an epoch is over."""
     from infimm_data.stream.settings import StreamSettings
     from infimm_data.stream.stream import Stream
-    from model.tokenizer import load_tokenizer
 
-    vocabulary = load_tokenizer("package:pipelines.demo/data/tokenizer").vocabulary
     settings = StreamSettings(row_tokens=2048, epochs=1)
-    opened = time.perf_counter()
     with Stream(folder, vocabulary, settings, image_side=SIDE, rows=8, workers=workers or 1) as batches:
-        for number, batch in enumerate(batches):
-            if number == 0:
-                yield -round((time.perf_counter() - opened) * 1e6)  # seconds to the first batch, without the tokenizer
+        for batch in batches:
             yield len(batch.images)
 
 
-def child(reader: str, mode: str, folder: str, workers: int) -> None:
-    """Measure one run and print it as JSON."""
+def counts(reader: str, mode: str, folder: str, workers: int) -> Iterator[int]:
+    """Prepare what a run needs; return the images of each document (stream: batch), read as they are taken."""
+    prepare_imports(reader)
+    if mode == "stream":
+        from model.tokenizer import load_tokenizer
+
+        return stream(folder, workers, load_tokenizer("package:pipelines.demo/data/tokenizer").vocabulary)
+    use = raw if mode == "raw" else by_pillow if mode == "usual" and reader != "ours" else decode
+    return itertools.islice(READERS[reader](folder, workers, use), LIMITS.get(mode))
+
+
+def child(reader: str, mode: str, folder: str, workers: int, launched: float) -> None:
+    """Measure one run and print it as JSON. launched: the monotonic clock of all processes when it was."""
     import torch
 
     torch.set_num_threads(1)
-    prepare_imports(reader)
-    start, began = time.perf_counter(), time.process_time()
-    first, documents, images = None, 0, 0
-    counts = stream(folder, workers) if mode == "stream" else READERS[reader](folder, workers, globals()[mode])
-    for count in counts:
-        if count < 0:
-            first = -count / 1e6
-            start = time.perf_counter() - first
-            continue
+    numbers = counts(reader, mode, folder, workers)
+    start, began = time.monotonic(), time.process_time()
+    firsts: dict[str, float] = {}
+    documents, images = 0, 0
+    for count in numbers:
         documents += 1
         images += count
-        if first is None and documents == FIRST:
-            first = time.perf_counter() - start
-    seconds, cpu = time.perf_counter() - start, time.process_time() - began
-    print(json.dumps({"first": first, "seconds": seconds, "cpu": cpu, "documents": documents, "images": images}))
+        if documents == (1 if mode == "stream" else FIRST):
+            now, used = time.monotonic(), time.process_time()
+            firsts = {"first": now - start, "first_cpu": used - began, "launch": now - launched, "launch_cpu": used}
+    seconds, cpu = time.monotonic() - start, time.process_time() - began
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "documents": documents, "images": images, **firsts}))
     sys.stdout.flush()
     os._exit(0)  # threads and shared memory of some peers outlive their loader
 
@@ -131,6 +153,7 @@ def child(reader: str, mode: str, folder: str, workers: int) -> None:
 def measure(reader: str, mode: str, folder: str, workers: int) -> dict[str, float] | str:
     """Run a child; return what it measured, or why there is nothing."""
     command = [sys.executable, __file__, "--child", reader, mode, folder, "--workers", str(workers)]
+    command += ["--launched", str(time.monotonic())]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:
@@ -148,21 +171,24 @@ def spread(values: list[float], form: str) -> str:
 
 
 def report(mode: str, workers: int, results: dict[str, list[dict[str, float] | str]], documents: int) -> None:
-    """Print one table."""
+    """Print one table: medians and ranges over the runs."""
     print(f"\n{mode}, {workers} workers, load {os.getloadavg()[0]:.1f}")
+    things = "documents" if mode == "raw" else "images"
     for reader, runs in results.items():
         good = [run for run in runs if not isinstance(run, str)]
         if not good:
             print(f"{reader:<12} {runs[0] if runs else 'not run'}")
             continue
-        things = "documents" if mode == "raw" else "images"
-        rates = [run[things] / run["seconds"] for run in good]
-        busy = f"; {spread([run[things] / run['cpu'] for run in good], '.0f')} per CPU s" if workers == 0 else ""
-        firsts = spread([run["first"] for run in good], ".3f")
-        seen = (
-            "" if mode == "stream" or good[0]["documents"] == documents else f"; {good[0]['documents']:.0f} documents"
-        )
-        print(f"{reader:<12} {spread(rates, '.0f')} {things}/s{busy}; first {firsts} s{seen}")
+        line = f"{reader:<12} {spread([run[things] / run['seconds'] for run in good], '.0f')} {things}/s"
+        if workers == 0:
+            line += f"; {spread([run[things] / run['cpu'] for run in good], '.0f')} per CPU s"
+        kinds = (("first", "first"), ("launch", "from the process's start"))
+        for name, said in kinds if reader == "ours" else kinds[:1]:
+            times = (spread([run[key] for run in good], ".2f") for key in (name, f"{name}_cpu"))
+            line += "; {} {} s, {} CPU s".format(said, *times)
+        if mode != "stream" and good[0]["documents"] != min(documents, LIMITS.get(mode, documents)):
+            line += f"; {good[0]['documents']:.0f} documents"
+        print(line)
 
 
 def main() -> None:
@@ -172,12 +198,13 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--readers", default=",".join(READERS))
-    parser.add_argument("--modes", default="raw,decode,stream")
+    parser.add_argument("--modes", default="raw,decode,usual,stream")
     parser.add_argument("--keep", help="folder for the data; used again when it is there")
     parser.add_argument("--child", nargs=3, metavar=("READER", "MODE", "FOLDER"))
+    parser.add_argument("--launched", type=float)
     arguments = parser.parse_args()
     if arguments.child:
-        child(*arguments.child, workers=arguments.workers)
+        child(*arguments.child, workers=arguments.workers, launched=arguments.launched)
     readers = arguments.readers.split(",")
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or temporary

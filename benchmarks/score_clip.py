@@ -21,6 +21,7 @@ import json
 import os
 import random
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -30,6 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from alternating import heading, spread
 from PIL import Image
 
 from filters.clip_score import ClipScore
@@ -142,7 +144,7 @@ def measure(folder: str, weights: str, case: Case, options: argparse.Namespace) 
                 cpu[name].append(spent_cpu)
     assert read_table(layout.pair_scores("clip", ITEM)).column("embedding").null_count == 0
     median = {name: statistics.median(found) for name, found in wall.items()}
-    shown = "  ".join(f"{name} {median[name]:6.1f} ({min(found):.1f}-{max(found):.1f})" for name, found in wall.items())
+    shown = "  ".join(f"{name} {spread(found, 1)}" for name, found in wall.items())
     of_cpu = statistics.median(cpu["bare"]) / statistics.median(cpu["ours"])
     share = f"share {median['ours'] / median['bare']:.2f}  of CPU {of_cpu:.2f}"
     print(f"{case.name:22} images/s  {shown}  {share}", flush=True)
@@ -176,8 +178,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    print(heading(sys.executable, ["torch", "open_clip_torch"], options.runs))
     print(f"{options.model} {options.precision} {options.device}, {options.images} images of {SIZE[0]} x {SIZE[1]}, "
-          f"batches of {options.batch_size}, {options.threads} threads, median (range) of {options.runs}")  # fmt: skip
+          f"batches of {options.batch_size}, {options.threads} threads")  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "weights").mkdir()
         weights = make_weights(options.model, Path(folder) / "weights")

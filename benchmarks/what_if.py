@@ -17,104 +17,13 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
+from made_measures import write_measures
 
-from infimm_data.files import write_bytes
-from infimm_data.tables import write_table
 from pipelines.explorer.thresholds import Thresholds
 from pipelines.layout import Layout
-from pipelines.passes.decisions import write_decided_items
-from pipelines.sources.contract import WorkItem
 from pipelines.stored import ImageGroups
 from pipelines.study import load_study
 from pipelines.what_if import what_if
-
-PER_ITEM = 50_000
-IMAGES_PER_DOCUMENT = 2.5
-RECIPE = """
-source: {kind: web_archive, path: dumps/}
-steps:
-- {filter: language, keep: [en], min_confidence: 0.8}
-- {filter: text_length, min_words: 10}
-- {filter: image_size, min_side: 150}
-- {filter: image_duplicate, max_documents: 10}
-- {filter: clip_score, min_score: 0.2}
-- {filter: near_duplicate_text}
-- {filter: image_count, min_images: 1, max_images: 30}
-"""
-
-
-def write_measures(layout: Layout, documents: int) -> None:
-    """Write what the passes of a build store of so many documents."""
-    write_bytes(layout.recipe, RECIPE.encode())
-    items = [WorkItem(index=n, name=f"{n}", path="", size_bytes=0) for n in range(-(-documents // PER_ITEM))]
-    groups = []
-    for item in items:
-        rng = np.random.default_rng(item.index)
-        size = min(PER_ITEM, documents - item.index * PER_ITEM)
-        ids = [f"{item.index * PER_ITEM + row:032x}" for row in range(size)]
-        write_documents(layout, item.key, ids, rng)
-        write_images(layout, item.key, ids, rng)
-        group = rng.integers(0, 5 * size, size)
-        slugs = [f"{number:032x}" if number < size else None for number in group.tolist()]
-        groups.append(pa.table({"item": [item.key] * size, "id": ids, "near_duplicate_text_group": slugs}))
-    write_decided_items(items, layout)
-    write_table(layout.groups("near_duplicate_text"), pa.concat_tables(groups), fingerprint="")
-
-
-def write_documents(layout: Layout, item: str, ids: list[str], rng: np.random.Generator) -> None:
-    """Write the measures of the documents of one work item, and that they were decided on."""
-    size = len(ids)
-    table = pa.table(
-        {
-            "id": ids,
-            "language": rng.choice(["en", "de", "fr", "zh"], size, p=[0.5, 0.2, 0.2, 0.1]),
-            "language_confidence": rng.uniform(0.5, 1, size),
-            "num_words": np.floor(rng.lognormal(5, 1.5, size)),
-            "num_characters": np.floor(rng.lognormal(7, 1.5, size)),
-        }
-    )
-    write_table(layout.document_scores(item), table, fingerprint="")
-    write_table(layout.decisions("documents", item), table.select(["id"]), fingerprint="")
-
-
-def write_images(layout: Layout, item: str, ids: list[str], rng: np.random.Generator) -> None:
-    """Write what was fetched and scored for the documents of one work item."""
-    counts = rng.poisson(IMAGES_PER_DOCUMENT, len(ids))
-    owners = np.repeat(np.array(ids), counts)
-    size = len(owners)
-    nodes = np.concatenate([np.arange(count) for count in counts]).astype(np.int64)
-    urls = [f"https://{item}.example/{number:07d}.jpg" for number in range(size)]
-    keys = {"id": pa.array(owners), "node": pa.array(nodes)}
-    write_table(layout.image_scores(item), pa.table({**keys, "url": urls}), fingerprint="")
-    width, height = rng.integers(50, 2_000, (2, size))
-    status = rng.choice(["ok", "http_404", "timeout"], size, p=[0.7, 0.2, 0.1])
-    hashes = rng.integers(0, 1 << 63, size, dtype=np.uint64)
-    hashes[rng.random(size) < 0.1] = hashes[0]  # banners: many images are one
-    fetched = {
-        "url": pa.array(urls),
-        "status": pa.array(status),
-        "offset": pa.array(np.arange(size) * 1024),
-        "size_bytes": pa.array(rng.integers(2_000, 900_000, size)),
-        "sha256": pa.array([f"{number:064x}" for number in range(size)]),
-        "format": pa.array(rng.choice(["jpeg", "png", "webp"], size)),
-        "width": pa.array(width, pa.int32()),
-        "height": pa.array(height, pa.int32()),
-        "short_side": pa.array(np.minimum(width, height), pa.int32()),
-        "long_side": pa.array(np.maximum(width, height), pa.int32()),
-        "aspect": pa.array(np.maximum(width, height) / np.minimum(width, height)),
-        "phash": pa.array(hashes),
-    }
-    same = {
-        "stored_bytes": "size_bytes",
-        **{f"stored_{name}": name for name in ("sha256", "format", "width", "height")},
-    }
-    fetched |= {stored: fetched[name] for stored, name in same.items()}  # as without a resize
-    write_table(layout.images(item), pa.table(fetched), fingerprint="")
-    scored = pa.table({**keys, "clip_score": rng.normal(0.25, 0.08, size)})
-    write_table(layout.pair_scores("clip_score", item), scored, fingerprint="")
-
 
 SLIDES = ("clip.min_score=0.27", "text_length.min_words=20", "text_length.min_words=200", "image_size.min_side=100")
 

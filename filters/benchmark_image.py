@@ -33,15 +33,18 @@ class BenchmarkImage:
     min_distance: int | None = 5
 
     def __post_init__(self) -> None:
-        """Raise ConfigError on bits at which unrelated pictures meet, and where there is no index."""
+        """Raise ConfigError on bits at which unrelated pictures meet."""
         check_bounds(self)
-        check_index(self.index)
         if not 0 <= self.within <= BITS // 2:
             raise ConfigError(f"within is {self.within} bits, expected 0..{BITS // 2}: unrelated hashes differ in 32")
         if self.min_distance is not None and self.min_distance > self.within + 1:
             raise ConfigError(
                 f"min_distance is {self.min_distance}, but only images within {self.within} bits are found"
             )
+
+    def check_files(self) -> None:
+        """Raise ConfigError where there is no index."""
+        check_index(self.index)
 
     def compare(self, images: LiveImages) -> Mapping[str, npt.NDArray[Any]]:
         """Return `benchmark_image_distance`, bits (NaN: none within), and `benchmark_image`, the names or None."""

@@ -26,8 +26,11 @@ class BenchmarkText:
     max_ngrams: int | None = 0
 
     def __post_init__(self) -> None:
-        """Raise ConfigError on a bound that is no number, and where there is no index."""
+        """Raise ConfigError on a bound that is no number."""
         check_bounds(self)
+
+    def check_files(self) -> None:
+        """Raise ConfigError where there is no index."""
         check_index(self.index)
 
     def measure(self, document: Document) -> Mapping[str, Measure]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from infimm_data.composition import bare_words
 from infimm_data.document import Document, Measure
-from infimm_data.list_files import files_of, word_list
+from infimm_data.list_files import files_of, word_list, words_of
 from infimm_data.rules import Level, Rule, check_bounds, within
 from infimm_data.text import sentences
 
@@ -32,17 +31,16 @@ class C4Page:
     max_braces: int | None = 0
     max_bad_words: int | None = 0
     bad_words: str | None = None
+    _bad_words = words_of("bad_words")
 
     def __post_init__(self) -> None:
-        """Raise ConfigError on bounds that nothing can meet, and on a word list that cannot be read."""
+        """Raise ConfigError on bounds that nothing can meet."""
         check_bounds(self)
+
+    def check_files(self) -> None:
+        """Raise ConfigError on a word list that cannot be read."""
         for path in files_of(self):
             word_list(path)
-
-    @functools.cached_property
-    def _bad_words(self) -> frozenset[str] | None:
-        """Read once per worker: whether a file changed is asked when the step is made, not of every text."""
-        return word_list(self.bad_words) if self.bad_words else None
 
     def measure(self, document: Document) -> Mapping[str, Measure]:
         """Count in the first million characters; `num_bad_words` is None without a list."""

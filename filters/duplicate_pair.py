@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from infimm_data.document import Document, ImageNode, Measure
+from infimm_data.document import Document, ImageNode
 from infimm_data.errors import ConfigError
+from infimm_data.links import digest
 from infimm_data.rules import FirstOfGroup, Level, Rule
 
 
@@ -29,18 +28,17 @@ class DuplicatePair:
         if not self.by:
             raise ConfigError("by is empty; expected url, or a measure of the dump like image_phash")
 
-    def measure(self, document: Document) -> Mapping[str, Measure]:
-        """Return `pair_hash`: 32 hex digits (128 bits of BLAKE2b) of the images and the text; None without a twin."""
+    def signature(self, document: Document) -> bytes:
+        """Return the digest of the images and the text; b"" without a twin."""
         images = [self._image(node) for node in document.images]
         text = " ".join(document.text.split())
         if not text or not images or None in images:
-            return {"pair_hash": None}
-        named = "\0".join([*(image or "" for image in images), text])
-        return {"pair_hash": hashlib.blake2b(named.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()}
+            return b""
+        return digest("\0".join([*(image or "" for image in images), text]))
 
     def rules(self) -> tuple[Rule, ...]:
         """Return the one rule: the first of each group stays."""
-        return (FirstOfGroup("pair_hash", "duplicate_pair"),)
+        return (FirstOfGroup("duplicate_pair_group", "duplicate_pair"),)
 
     def _image(self, node: ImageNode) -> str | None:
         found = node.url if self.by == "url" else node.scores.get(self.by)

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from infimm_data.comparing import LiveImages
 from infimm_data.errors import ConfigError
-from infimm_data.groups import group_counts, smallest_of_group
-from infimm_data.hamming import BITS, near_pairs
+from infimm_data.hamming import BITS
+from infimm_data.near_groups import counts_of_groups, near_groups
 from infimm_data.rules import Level, Rule, check_bounds, within
 
 
@@ -46,17 +46,15 @@ class ImageDuplicate:
 
     def group_hashes(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
         """Return for each hash the smallest position that hashes within `distance` bits connect it with."""
-        hashes = np.asarray(hashes, dtype=np.uint64)
-        unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-        pairs = list(near_pairs(unique, self.distance))
-        left = np.concatenate([first[:0], *(first[a] for a, _ in pairs)])
-        right = np.concatenate([first[:0], *(first[b] for _, b in pairs)])
-        labels = smallest_of_group(len(hashes), left, right)
-        return np.asarray(labels[first[inverse]], dtype=np.int64)
+        groups = near_groups(np.asarray(hashes, dtype=np.uint64), self.distance)
+        _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+        return np.asarray(first[inverse], dtype=np.int64)
 
     def compare(self, images: LiveImages) -> Mapping[str, npt.NDArray[np.float64]]:
         """Return `image_documents`, how many documents show the picture, and `image_repeat`, how often before here."""
-        documents, repeats = group_counts(self.group_hashes(images.phash), images.document)
+        held: dict[str, Any] = {"at_once": images.at_once, "allocate": images.allocate}
+        groups = near_groups(images.phash, self.distance, **held)
+        documents, repeats = counts_of_groups(groups, images.document, **held)
         return {"image_documents": documents, "image_repeat": repeats}
 
     def rules(self) -> tuple[Rule, ...]:

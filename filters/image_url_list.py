@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from infimm_data.document import ImageNode, Measure
 from infimm_data.errors import ConfigError
-from infimm_data.list_files import UrlList as Addresses
-from infimm_data.list_files import files_of, first_match, url_list
+from infimm_data.list_files import files_of, first_match, url_list, urls_of
 from infimm_data.rules import Level, OneOf, Rule
 
 
@@ -24,23 +22,18 @@ class ImageUrlList:
     file_settings: ClassVar[tuple[str, ...]] = ("block", "allow")
     block: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
+    _block = urls_of("block")
+    _allow = urls_of("allow")
 
     def __post_init__(self) -> None:
-        """Raise ConfigError when no list is named, or one cannot be read."""
+        """Raise ConfigError when no list is named."""
         if not files_of(self):
             raise ConfigError("names no list; give `block` or `allow`, files of domains and addresses, one per line")
+
+    def check_files(self) -> None:
+        """Raise ConfigError when a list cannot be read."""
         for path in files_of(self):
             url_list(path)
-
-    @functools.cached_property
-    def _block(self) -> tuple[Addresses, ...]:
-        """Read once per worker: whether a file changed is asked when the step is made, not of every text."""
-        return tuple(map(url_list, self.block))
-
-    @functools.cached_property
-    def _allow(self) -> tuple[Addresses, ...]:
-        """Read once per worker: whether a file changed is asked when the step is made, not of every text."""
-        return tuple(map(url_list, self.allow))
 
     def measure_node(self, node: ImageNode) -> Mapping[str, Measure]:
         """Return `image_url_blocked` (the entry, or "") and `image_url_allowed` ("yes", "no"; None without list)."""

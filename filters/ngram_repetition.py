@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from infimm_data.document import Document, Measure
-from infimm_data.repetition import ngram_shares
+from infimm_data.repetition import ngram_shares, numbered_words
 from infimm_data.rules import AtMost, Level, Rule, check_bounds
-from infimm_data.text import words
 
 READ_CHARACTERS = 1_000_000  # of a document's start: bounds the memory that one page of 50 MB takes
 _TOPS, _DUPLICATES = range(2, 5), range(5, 11)  # words of an n-gram
@@ -38,7 +37,7 @@ class NgramRepetition:
 
     def measure(self, document: Document) -> Mapping[str, Measure]:
         """Return the nine shares of the first million characters, 0.0 where words are too few to repeat anything."""
-        found = words(document.text[:READ_CHARACTERS].lower())
+        found = numbered_words(document.text[:READ_CHARACTERS])
         tops, duplicates = ngram_shares(found, tops=_TOPS, duplicates=_DUPLICATES)
         shares = {f"top_{n}grams": share for n, share in tops.items()}
         return shares | {f"duplicate_{n}grams": share for n, share in duplicates.items()}

@@ -6,7 +6,6 @@ language and perplexity bounds are off at this level there too, and are no part 
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,8 +20,8 @@ from infimm_data.composition import (
     special_characters,
 )
 from infimm_data.document import Document, Node, TextNode
-from infimm_data.list_files import files_of, word_list
-from infimm_data.repetition import char_repetition, word_repetition
+from infimm_data.list_files import files_of, word_list, words_of
+from infimm_data.repetition import char_repetition, numbered, word_repetition
 from infimm_data.rules import Level, Rule, check_bounds
 
 _PUNCTUATED_FROM = 12  # words and marks: shorter paragraphs need no punctuation (OBELICS)
@@ -55,22 +54,17 @@ class ParagraphQuality:
     flagged_words: str | None = None
     common_words: str | None = None
     keep_captions: bool = True
+    _flagged_words = words_of("flagged_words")
+    _common_words = words_of("common_words")
 
     def __post_init__(self) -> None:
-        """Raise ConfigError on bounds that nothing can meet, and on word lists that cannot be read."""
+        """Raise ConfigError on bounds that nothing can meet."""
         check_bounds(self)
+
+    def check_files(self) -> None:
+        """Raise ConfigError on a word list that cannot be read."""
         for path in files_of(self):
             word_list(path)
-
-    @functools.cached_property
-    def _flagged_words(self) -> frozenset[str] | None:
-        """Read once per worker: whether a file changed is asked when the step is made, not of every text."""
-        return word_list(self.flagged_words) if self.flagged_words else None
-
-    @functools.cached_property
-    def _common_words(self) -> frozenset[str] | None:
-        """Read once per worker: whether a file changed is asked when the step is made, not of every text."""
-        return word_list(self.common_words) if self.common_words else None
 
     def edit(self, document: Document) -> tuple[Document, Mapping[str, int]]:
         """Return the document without the paragraphs that are no prose; a text without any left goes whole."""
@@ -123,7 +117,7 @@ class ParagraphQuality:
     def _reason_of_repetition(self, text: str, found: list[str]) -> str:
         if _above(char_repetition(text, _CHAR_NGRAM), self.max_char_repetition):
             return "paragraph_repeated_characters"
-        if _above(word_repetition(found, _WORD_NGRAM), self.max_word_repetition):
+        if _above(word_repetition(numbered(found), _WORD_NGRAM), self.max_word_repetition):
             return "paragraph_repeated_words"
         return ""
 

@@ -5,7 +5,6 @@ OBELICS' bounds of a document (Laurençon et al. 2023, table 3) that its length,
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -19,7 +18,7 @@ from infimm_data.composition import (
     special_characters,
 )
 from infimm_data.document import Document, Measure
-from infimm_data.list_files import files_of, word_list
+from infimm_data.list_files import files_of, word_list, words_of
 from infimm_data.rules import AtLeast, AtMost, Level, Rule, check_bounds
 
 READ_CHARACTERS = 1_000_000  # of a document's start: bounds the time that one page of 50 MB takes
@@ -44,22 +43,17 @@ class TextComposition:
     min_common_words: float | None = 0.9
     flagged_words: str | None = None
     common_words: str | None = None
+    _flagged_words = words_of("flagged_words")
+    _common_words = words_of("common_words")
 
     def __post_init__(self) -> None:
-        """Raise ConfigError on bounds that nothing can meet, and on word lists that cannot be read."""
+        """Raise ConfigError on bounds that nothing can meet."""
         check_bounds(self)
+
+    def check_files(self) -> None:
+        """Raise ConfigError on a word list that cannot be read."""
         for path in files_of(self):
             word_list(path)
-
-    @functools.cached_property
-    def _flagged_words(self) -> frozenset[str] | None:
-        """Read once per worker: whether a file changed is asked when the step is made, not of every text."""
-        return word_list(self.flagged_words) if self.flagged_words else None
-
-    @functools.cached_property
-    def _common_words(self) -> frozenset[str] | None:
-        """Read once per worker: whether a file changed is asked when the step is made, not of every text."""
-        return word_list(self.common_words) if self.common_words else None
 
     def measure(self, document: Document) -> Mapping[str, Measure]:
         """Return the shares of the first million characters; None for a list that the recipe does not name."""

@@ -13,9 +13,8 @@ from typing import ClassVar
 
 from infimm_data.document import Document, Measure
 from infimm_data.errors import ConfigError
-from infimm_data.repetition import char_repetition, word_repetition
+from infimm_data.repetition import char_repetition, numbered_words, word_repetition
 from infimm_data.rules import AtMost, Level, Rule, check_bounds
-from infimm_data.text import words
 
 READ_CHARACTERS = 1_000_000  # of a document's start: bounds the memory that one page of 50 MB takes
 _PARAGRAPH_BREAK = re.compile(r"\n\s*\n")
@@ -55,7 +54,7 @@ class TextRepetition:
         paragraphs = _stripped(_PARAGRAPH_BREAK.split(text))
         return {
             "char_repetition": char_repetition(text, self.char_ngram),
-            "word_repetition": word_repetition(words(text.lower()), self.word_ngram),
+            "word_repetition": word_repetition(numbered_words(text), self.word_ngram),
             "duplicate_lines": _duplicates(lines),
             "duplicate_paragraphs": _duplicates(paragraphs),
             "duplicate_line_chars": _duplicate_chars(lines),

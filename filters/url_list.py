@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +10,7 @@ from urllib.parse import unquote
 
 from infimm_data.document import Document, Measure
 from infimm_data.errors import ConfigError
-from infimm_data.list_files import UrlList as Addresses
-from infimm_data.list_files import files_of, first_match, url_list, word_list
+from infimm_data.list_files import files_of, first_match, url_list, urls_of, word_list, words_of
 from infimm_data.rules import Level, OneOf, Rule, check_bounds, within
 
 _SIGNS = re.compile(r"[\W\d_]+")
@@ -33,31 +31,22 @@ class UrlList:
     allow: tuple[str, ...] = ()
     words: str | None = None
     max_url_words: int | None = 0
+    _block = urls_of("block")
+    _allow = urls_of("allow")
+    _words = words_of("words")
 
     def __post_init__(self) -> None:
-        """Raise ConfigError when no list is named, or one cannot be read."""
+        """Raise ConfigError when no list is named."""
         check_bounds(self)
         if not files_of(self):
             raise ConfigError("names no list; give `block` or `allow` (files of domains) or `words` (a file of words)")
+
+    def check_files(self) -> None:
+        """Raise ConfigError when a list cannot be read."""
         for path in (*self.block, *self.allow):
             url_list(path)
         if self.words is not None:
             word_list(self.words)
-
-    @functools.cached_property
-    def _block(self) -> tuple[Addresses, ...]:
-        """Read once per worker: whether a file changed is asked when the step is made, not of every text."""
-        return tuple(map(url_list, self.block))
-
-    @functools.cached_property
-    def _allow(self) -> tuple[Addresses, ...]:
-        """Read once per worker: whether a file changed is asked when the step is made, not of every text."""
-        return tuple(map(url_list, self.allow))
-
-    @functools.cached_property
-    def _words(self) -> frozenset[str] | None:
-        """Read once per worker: whether a file changed is asked when the step is made, not of every text."""
-        return word_list(self.words) if self.words else None
 
     def measure(self, document: Document) -> Mapping[str, Measure]:
         """Return `url_blocked` (the entry that holds the URL, or ""), `url_allowed` ("yes", "no"), `num_url_words`.

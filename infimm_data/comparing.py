@@ -5,7 +5,7 @@ They are asked besides what `infimm_data.rules` lists; the passes of `pipelines.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -32,11 +32,14 @@ class LiveImages:
     """The images that are still wanted at a step, in dump order, one row each.
 
     phash: 64-bit perceptual hashes; sha256: hex digests of the files; document: a number of the document of each.
+    at_once: how many of them a filter may hold beside what `allocate` gives it (`infimm_data.near_groups`).
     """
 
     phash: npt.NDArray[np.uint64]
     sha256: npt.NDArray[np.object_]
     document: npt.NDArray[np.int64]
+    at_once: int = 1 << 40
+    allocate: Callable[[int, npt.DTypeLike], npt.NDArray[Any]] = np.empty
 
 
 @runtime_checkable

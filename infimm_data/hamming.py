@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,24 +18,67 @@ from infimm_data.groups import Positions
 
 BITS = 64
 _MAX_FLIPS = 2  # more flipped bits per block cost more look-ups than larger buckets do
-_PAIRS_AT_ONCE = 1 << 22  # candidate pairs held at once: 64 MiB of positions
+_PAIRS_AT_ONCE = 1 << 20  # candidate pairs held at once: 16 MiB of positions
+_ROWS_AT_ONCE = 1 << 20  # hashes whose buckets are looked up at once
 
 Hashes = npt.NDArray[np.uint64]
 
 
-def near_pairs(unique: Hashes, distance: int) -> Iterator[tuple[Positions, Positions]]:
-    """Yield all pairs (positions a, positions b) of distinct hashes within `distance` bits, perhaps repeatedly."""
+def near_pairs(unique: Hashes, distance: int, at_once: int = 1 << 40) -> Iterator[tuple[Positions, Positions]]:
+    """Yield all pairs (positions a, positions b) of distinct hashes within `distance` bits, perhaps repeatedly.
+
+    at_once: hashes that are held at once beside `unique`; more are cut by the first bits of each block.
+    """
     if distance == 0 or len(unique) < 2:
         return
     blocks = _blocks_for(len(unique), distance)
     edges = [BITS * block // blocks for block in range(blocks + 1)]
     for low, high in itertools.pairwise(edges):
-        mask = np.uint64((1 << (high - low)) - 1)
-        values = (unique >> np.uint64(low)) & mask
+        split = min(high - low, max(0, math.ceil(math.log2(2 * len(unique) / at_once))) if at_once < len(unique) else 0)
+        for part in range(1 << split):
+            yield from _pairs_of_part(unique, _Part(low, high, split, part), distance, distance // blocks)
+
+
+def _bits(hashes: Hashes, low: int, count: int) -> Hashes:
+    """Return `count` bits of each hash, from bit `low` up."""
+    return (hashes >> np.uint64(low)) & np.uint64((1 << count) - 1) if count else np.zeros_like(hashes)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The hashes whose bits low..high, a block, begin with the `split` bits of `part`."""
+
+    low: int
+    high: int
+    split: int
+    part: int
+
+    def ordered(self, unique: Hashes) -> tuple[Positions, Hashes]:
+        """Return their positions by what follows in the block, and what that is."""
+        rest = self.high - self.low - self.split
+        places = []
+        for start in range(0, len(unique), _ROWS_AT_ONCE):
+            first_bits = _bits(unique[start : start + _ROWS_AT_ONCE], self.low + rest, self.split)
+            places.append(start + np.flatnonzero(first_bits == self.part))
+        mine = np.concatenate(places)
+        values = _bits(unique[mine], self.low, rest)
         order = np.argsort(values, kind="stable")
-        for flip in _flips(high - low, distance // blocks):
-            for a, b in _bucket_pairs(values[order], flip):
-                a, b = order[a], order[b]
+        return mine[order], values[order]
+
+
+def _pairs_of_part(unique: Hashes, part: _Part, distance: int, flips: int) -> Iterator[tuple[Positions, Positions]]:
+    """Yield the pairs of the hashes of a part with each other, and with those of parts after it that flips reach."""
+    mine, values = part.ordered(unique)
+    if not len(mine):
+        return
+    for over in _flips(part.split, flips):
+        other = part.part ^ int(over)
+        if other < part.part:
+            continue
+        theirs, their_values = (mine, values) if not over else replace(part, part=other).ordered(unique)
+        for flip in _flips(part.high - part.low - part.split, flips - int(over).bit_count()):
+            for a, b in _bucket_pairs(values, their_values, flip, is_same=not over):
+                a, b = mine[a], theirs[b]
                 near = np.bitwise_count(unique[a] ^ unique[b]) <= distance
                 yield a[near], b[near]
 
@@ -59,22 +103,27 @@ def _flips(bits: int, most: int) -> Iterator[np.uint64]:
             yield np.uint64(sum(1 << bit for bit in chosen))
 
 
-def _bucket_pairs(ordered: Hashes, flip: np.uint64) -> Iterator[tuple[Positions, Positions]]:
-    """Yield in pieces the pairs of positions in `ordered` (ascending) whose values differ in exactly `flip`."""
-    here = np.arange(len(ordered), dtype=np.int64)
-    wanted = ordered ^ flip
-    first = here + 1 if flip == 0 else np.searchsorted(ordered, wanted, side="left")
-    last = np.searchsorted(ordered, wanted, side="right")
-    counts = last - first
-    if flip != 0:
-        counts[wanted < ordered] = 0  # each pair once, from its smaller value
-    ends = np.cumsum(counts)
-    start = 0
-    while start < len(here):
-        done = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, done + _PAIRS_AT_ONCE, side="right")))
-        some = counts[start:stop]
-        a = np.repeat(here[start:stop], some)
-        within = np.arange(len(a), dtype=np.int64) - np.repeat(np.cumsum(some) - some, some)
-        yield a, np.repeat(first[start:stop], some) + within
-        start = stop
+def _bucket_pairs(
+    mine: Hashes, theirs: Hashes, flip: np.uint64, *, is_same: bool
+) -> Iterator[tuple[Positions, Positions]]:
+    """Yield in pieces the pairs of positions, in `mine` and in `theirs`, whose values differ in exactly `flip`.
+
+    Both ascend. is_same: they are one array, of which each pair is told once.
+    """
+    for begin in range(0, len(mine), _ROWS_AT_ONCE):
+        here = np.arange(begin, min(len(mine), begin + _ROWS_AT_ONCE), dtype=np.int64)
+        wanted = mine[here] ^ flip
+        first = here + 1 if is_same and flip == 0 else np.searchsorted(theirs, wanted, side="left")
+        counts = np.searchsorted(theirs, wanted, side="right") - first
+        if is_same and flip != 0:
+            counts[wanted < mine[here]] = 0  # each pair once, from its smaller value
+        ends = np.cumsum(counts)
+        start = 0
+        while start < len(here):
+            done = ends[start - 1] if start else 0
+            stop = max(start + 1, int(np.searchsorted(ends, done + _PAIRS_AT_ONCE, side="right")))
+            some = counts[start:stop]
+            a = np.repeat(here[start:stop], some)
+            within = np.arange(len(a), dtype=np.int64) - np.repeat(np.cumsum(some) - some, some)
+            yield a, np.repeat(first[start:stop], some) + within
+            start = stop

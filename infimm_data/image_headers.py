@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _STANDALONE = frozenset([0x01, *range(0xD0, 0xD9)])  # JPEG markers without a length (ITU T.81, table B.1)
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -34,14 +34,20 @@ class BadImage(ValueError):  # noqa: N818 -- an outcome with a reason slug, coun
 @dataclass(frozen=True, slots=True)
 class Header:
     """format: "jpeg", "png", "webp" or "gif"; width, height: pixels as stored, before `orientation` (1..8) is
-    applied; pixel_data: the file without its metadata, for the decoder.
+    applied; data: the file; kept: where in it that lies which is no metadata, (start, end) in order.
     """
 
     format: str
     width: int
     height: int
     orientation: int
-    pixel_data: bytes
+    data: bytes = field(repr=False)
+    kept: tuple[tuple[int, int], ...]
+
+    @property
+    def pixel_data(self) -> bytes:
+        """Return the file without its metadata, for the decoder; a copy, which who reads the header alone is spared."""
+        return b"".join([self.data[start:end] for start, end in self.kept])
 
     @property
     def is_turned(self) -> bool:
@@ -64,7 +70,7 @@ def read_header(data: bytes) -> Header:
         if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
             return _webp(data)
         if data[:6] in (b"GIF87a", b"GIF89a"):
-            return Header("gif", *_gif_size(data), 1, data)
+            return Header("gif", *_gif_size(data), 1, data, _whole(data))
     except (struct.error, IndexError):
         raise BadImage("image_truncated", f"its {len(data)} bytes end inside the header") from None
     if data.startswith(_KNOWN_OTHERS) or data[4:8] == b"ftyp" or b"<svg" in data[:1024].lower():
@@ -73,7 +79,7 @@ def read_header(data: bytes) -> Header:
 
 
 def _jpeg(data: bytes) -> Header:
-    size, orientation, kept, at = None, 1, [data[:2]], 2
+    size, orientation, kept, at = None, 1, [(0, 2)], 2
     while True:
         if data[at] != 0xFF:
             raise BadImage("image_truncated", f"no JPEG marker at byte {at}")
@@ -91,23 +97,23 @@ def _jpeg(data: bytes) -> Header:
         if marker == 0xE1 and body.startswith(b"Exif\0\0"):
             orientation = _orientation(body[6:])
         if not (marker == 0xE1 or marker == 0xE2):  # APP1 EXIF and XMP, APP2 colour profile and MPO index
-            kept.append(data[at:end])
+            kept.append((at, end))
         at = end
     if size is None:
         raise BadImage("image_truncated", "a JPEG without a frame header")
-    return Header("jpeg", *_checked(*size), orientation, b"".join([*kept, data[at:]]))
+    return Header("jpeg", *_checked(*size), orientation, data, (*kept, (at, len(data))))
 
 
 def _png(data: bytes) -> Header:
     width, height = struct.unpack_from(">II", data, 16)
-    orientation, kept = 1, [data[:8]]
+    orientation, kept = 1, [(0, 8)]
     for start, end in _png_chunks(data):
         kind = data[start + 4 : start + 8]
         if kind == b"eXIf":
             orientation = _orientation(data[start + 8 : end - 4])
         if kind in _PNG_PIXEL_CHUNKS:
-            kept.append(data[start:end])
-    return Header("png", *_checked(width, height), orientation, b"".join(kept))
+            kept.append((start, end))
+    return Header("png", *_checked(width, height), orientation, data, tuple(kept))
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[int, int]]:
@@ -133,7 +139,11 @@ def _webp(data: bytes) -> Header:
         if data[at : at + 4] == b"EXIF":
             orientation = _orientation(data[at + 8 : at + 8 + length].removeprefix(b"Exif\0\0"))
         at += 8 + length + (length & 1)
-    return Header("webp", *_checked(width, height), orientation, data)
+    return Header("webp", *_checked(width, height), orientation, data, _whole(data))
+
+
+def _whole(data: bytes) -> tuple[tuple[int, int], ...]:
+    return ((0, len(data)),)
 
 
 def _gif_size(data: bytes) -> tuple[int, int]:

@@ -84,7 +84,7 @@ def decode_rgb(data: bytes, *, max_pixels: int, enough_side: int | None = None) 
     """
     header = _header(data, max_pixels)
     draft = None if enough_side is None else (None, (enough_side, enough_side))
-    return _upright(_opaque(_decode(header, max_pixels, draft=draft)).convert("RGB"), header.orientation)
+    return _shown(_decode(header, max_pixels, draft=draft), header)
 
 
 def inspect_header(data: bytes, *, max_pixels: int) -> ImageFacts:
@@ -107,8 +107,7 @@ def decode_reduced(
     header = _header(data, max_pixels)
     side = wanted(*header.shown)
     image = _decode(header, max_pixels, draft=(None, side[::-1] if header.is_turned else side))
-    picture = _opaque(image)
-    return header, _upright(picture if picture.mode == "RGB" else picture.convert("RGB"), header.orientation)
+    return header, _shown(image, header)
 
 
 def perceptual_hash(image: Image.Image) -> int:
@@ -163,6 +162,12 @@ def _decode(header: Header, max_pixels: int, *, draft: tuple[str | None, tuple[i
     except DECODE_ERRORS as error:
         raise BadImage("image_truncated", f"it ends early or is damaged ({error})") from None
     return image
+
+
+def _shown(image: Image.Image, header: Header) -> Image.Image:
+    """Return the picture as RGB and upright; itself where it is (convert would copy it)."""
+    picture = _opaque(image)
+    return _upright(picture if picture.mode == "RGB" else picture.convert("RGB"), header.orientation)
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:

@@ -10,7 +10,7 @@ import functools
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -38,6 +38,33 @@ def digests_of(settings: Any) -> dict[str, str]:
 @functools.lru_cache(maxsize=64)
 def _digest(path: str, identity_now: str) -> str:
     return sha256_of(resolve(path)) if identity_now else ""
+
+
+def words_of(setting: str) -> functools.cached_property[frozenset[str] | None]:
+    """Return an attribute of a filter: the words of the file that a setting names, None where it names none.
+
+    Read once per worker: whether a file changed is asked when the step is made, not of every text.
+    """
+
+    def read(settings: Any) -> frozenset[str] | None:
+        path = getattr(settings, setting)
+        return word_list(path) if path else None
+
+    return functools.cached_property(read)
+
+
+def urls_of(setting: str) -> functools.cached_property[tuple[UrlList, ...]]:
+    """Return an attribute of a filter: the lists in the files that a setting names, read as `words_of` reads."""
+    return functools.cached_property(lambda settings: tuple(map(url_list, getattr(settings, setting))))
+
+
+@runtime_checkable
+class ReadsFiles(Protocol):
+    """A filter that reads files which its settings name; its measures are stored, so that only a build needs them."""
+
+    def check_files(self) -> None:
+        """Raise ConfigError where one of them cannot be read."""
+        ...
 
 
 def word_list(path: str) -> frozenset[str]:

@@ -6,13 +6,41 @@ characters; in exchange a page of 1 KB takes about 0.1 ms.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from infimm_data.text import words
+
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio, odd: Knuth's multiplicative hashing
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NumberedWords:
+    """The words of a text in order. numbers: equal for equal words; sizes: characters of each."""
+
+    numbers: npt.NDArray[np.uint32]
+    sizes: npt.NDArray[np.int64]
+
+
+def numbered(words_in_order: Sequence[str]) -> NumberedWords:
+    """Return words by numbers, from 0 in the order in which they first stand."""
+    known = {word: number for number, word in enumerate(dict.fromkeys(words_in_order))}
+    count = len(words_in_order)
+    return NumberedWords(
+        np.fromiter(map(known.__getitem__, words_in_order), dtype=np.uint32, count=count),
+        np.fromiter(map(len, words_in_order), dtype=np.int64, count=count),
+    )
+
+
+@functools.lru_cache(maxsize=1)  # filters ask one after the other, and cutting it costs as much as what they do then
+def numbered_words(text: str) -> NumberedWords:
+    """Return the words of a text in lower case, by numbers."""
+    return numbered(words(text.lower()))
 
 
 def char_repetition(text: str, n: int) -> float:
@@ -26,14 +54,14 @@ def char_repetition(text: str, n: int) -> float:
     return float(repeated[len(repeated) - top :].sum() / counts.sum()) if top else 0.0
 
 
-def word_repetition(words_in_order: Sequence[str], n: int) -> float:
+def word_repetition(words_in_order: NumberedWords, n: int) -> float:
     """Return OBELICS' word repetition ratio, 0..1: the share of n-grams that occur more than once."""
-    counts = _ngram_counts(_numbered(words_in_order), n)
+    counts = _ngram_counts(words_in_order.numbers, n)
     return float(counts[counts > 1].sum() / counts.sum()) if len(counts) else 0.0
 
 
 def ngram_shares(
-    words_in_order: Sequence[str], tops: Collection[int], duplicates: Collection[int]
+    words_in_order: NumberedWords, tops: Collection[int], duplicates: Collection[int]
 ) -> tuple[dict[int, float], dict[int, float]]:
     """Return Gopher's two shares by the length of the n-gram, both of the characters of all words; 0.0 without words.
 
@@ -42,10 +70,10 @@ def ngram_shares(
     repeats nothing. duplicates: lengths for which the characters inside n-grams that stood before count, 0..1; those
     of overlapping n-grams once, as Rae et al. ask.
     """
-    ends = np.zeros(len(words_in_order) + 1, dtype=np.int64)
-    np.cumsum(np.fromiter(map(len, words_in_order), dtype=np.int64, count=len(words_in_order)), out=ends[1:])
+    ends = np.zeros(len(words_in_order.sizes) + 1, dtype=np.int64)
+    np.cumsum(words_in_order.sizes, out=ends[1:])
     top, duplicate = dict.fromkeys(tops, 0.0), dict.fromkeys(duplicates, 0.0)
-    for n, starts, sizes in _repeated_ngrams(_numbered(words_in_order), max((*tops, *duplicates))):
+    for n, starts, sizes in _repeated_ngrams(words_in_order.numbers, max((*tops, *duplicates))):
         firsts = np.cumsum(sizes) - sizes
         if n in top:
             most = starts[firsts[sizes == sizes.max()]]
@@ -81,11 +109,6 @@ def _repeated_ngrams(
         starts, hashes = starts[repeats], hashes[repeats]
         if len(starts):
             yield n, starts, sizes[sizes > 1]
-
-
-def _numbered(words_in_order: Sequence[str]) -> npt.NDArray[np.uint32]:
-    numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(word, len(numbers)) for word in words_in_order], dtype=np.uint32)
 
 
 def _ngram_hashes(values: npt.NDArray[np.uint32], n: int) -> npt.NDArray[np.uint64]:

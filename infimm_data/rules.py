@@ -30,6 +30,11 @@ DUMP_PREFIX = "dump_"
 """Stands before the name of a measure that came with the dump, so that it never meets one of ours."""
 
 
+def _or_unknown(passing: Mask, numbers: npt.NDArray[np.float64], or_unknown: bool) -> Mask:
+    """Return which rows pass, those that were not measured among them if they are to; NaN compares False."""
+    return passing | np.isnan(numbers) if or_unknown else passing
+
+
 @dataclass(frozen=True, slots=True)
 class AtLeast:
     """Keeps what measures at least `bound` (inclusive); `or_unknown` keeps what was not measured as well."""
@@ -42,8 +47,7 @@ class AtLeast:
     def passes(self, values: npt.NDArray[Any]) -> Mask:
         """Return True where the value passes; values: one number per row, NaN where not measured."""
         numbers = np.asarray(values, dtype=np.float64)
-        passing = numbers >= self.bound  # NaN compares False
-        return passing | np.isnan(numbers) if self.or_unknown else passing
+        return _or_unknown(numbers >= self.bound, numbers, self.or_unknown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +62,7 @@ class AtMost:
     def passes(self, values: npt.NDArray[Any]) -> Mask:
         """Return True where the value passes; values: one number per row, NaN where not measured."""
         numbers = np.asarray(values, dtype=np.float64)
-        passing = numbers <= self.bound
-        return passing | np.isnan(numbers) if self.or_unknown else passing
+        return _or_unknown(numbers <= self.bound, numbers, self.or_unknown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +98,7 @@ class BestFraction:
     def passes(self, values: npt.NDArray[Any]) -> Mask:
         """Return True where the value passes; values: one number for every row of the set, NaN where not measured."""
         numbers = np.asarray(values, dtype=np.float64)
-        passing = numbers >= self.cut(numbers)  # NaN compares False
-        return passing | np.isnan(numbers) if self.or_unknown else passing
+        return _or_unknown(numbers >= self.cut(numbers), numbers, self.or_unknown)
 
     def cut(self, values: npt.NDArray[Any]) -> float:
         """Return the smallest value that passes; NaN where nothing was measured."""

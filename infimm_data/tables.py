@@ -82,6 +82,18 @@ def fingerprint(*parts: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+def fingerprint_of_many(*parts: Any, texts: Iterable[str]) -> str:
+    """Return the fingerprint of parts and of a list of texts, of which one is held at a time."""
+    head = json.dumps([SCHEMA_VERSION, *parts], sort_keys=True, default=str)
+    state = hashlib.blake2b(head.removesuffix("]").encode(), digest_size=16)
+    separator = ", ["
+    for text in texts:
+        state.update(f"{separator}{json.dumps(text)}".encode())
+        separator = ", "
+    state.update(b"]]" if separator == ", " else b", []]")
+    return state.hexdigest()
+
+
 def document_row(document: Document) -> dict[str, Any]:
     """Return the row of a document in DOCUMENTS; what the passes measure has tables of its own."""
     nodes = [node_to_dict(node) for node in document.nodes]
@@ -176,6 +188,17 @@ def read_table(path: str, columns: list[str] | None = None) -> pa.Table:
     fs, inside = file_system(path)
     with fs.open(inside, "rb") as file:
         return pq.read_table(file, columns=columns)
+
+
+def read_tables(path: str, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Yield the row groups of a table (or some columns) without the metadata of the file; the first has no rows."""
+    fs, inside = file_system(path)
+    with fs.open(inside, "rb") as file:
+        parquet = pq.ParquetFile(file)
+        empty = parquet.schema_arrow.remove_metadata().empty_table()
+        yield empty if columns is None else empty.select(list(columns))
+        for group in range(parquet.num_row_groups):
+            yield parquet.read_row_group(group, columns=columns).replace_schema_metadata(None)
 
 
 def footer(path: str) -> dict[str, str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import aiohttp
 
 from pipelines.fetch_settings import FetchSettings
 from pipelines.http_session import (
-    CHUNK_BYTES,
     REDIRECTS,
     Admit,
     ConnectTo,
@@ -59,12 +60,38 @@ async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     """Return the body, decompressed where the server compressed it unasked; never more than `max_bytes` are held."""
     if (response.content_length or 0) > max_bytes:
         raise Refused("too_many_bytes")
-    body = bytearray()
+    parts, size = [], 0
     unzip = decompressor(response.headers.get("Content-Encoding", ""))
-    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
-        body += unzip.decompress(chunk, max_bytes + 1 - len(body)) if unzip else chunk
-        if len(body) > max_bytes:
-            raise Refused("too_many_bytes")
+    with _ending_with_connection(response):
+        async for part in response.content.iter_any():  # as it arrived: parts of a set size would be copied once more
+            parts.append(unzip.decompress(part, max_bytes + 1 - size) if unzip else part)
+            size += len(parts[-1])
+            if size > max_bytes:
+                raise Refused("too_many_bytes")
     if unzip and not unzip.eof:
         raise Refused("incomplete_body")
-    return bytes(body)
+    return b"".join(parts)  # a single part is not copied
+
+
+@contextmanager
+def _ending_with_connection(response: aiohttp.ClientResponse) -> Iterator[None]:
+    """Let the body fail when its connection closes before its end.
+
+    aiohttp 3.14 closes the connection at a broken chunk that comes in a later packet than the headers, and whoever
+    reads the body is not told: the request would live until its deadline.
+    """
+    connection = response.connection
+    closed = connection.protocol.closed if connection is not None and connection.protocol is not None else None
+    if closed is None:  # the whole body is here already
+        yield
+        return
+
+    def fail(_: object) -> None:
+        if not response.content.is_eof():
+            response.content.set_exception(aiohttp.ClientPayloadError("the connection closed before the body's end"))
+
+    closed.add_done_callback(fail)
+    try:
+        yield
+    finally:
+        closed.remove_done_callback(fail)

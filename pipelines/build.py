@@ -12,10 +12,10 @@ import yaml
 from infimm_data.errors import ConfigError, InfiMMError
 from infimm_data.files import absolute, alone_in, exists, remove_leftovers, resolve, write_bytes
 from infimm_data.list_files import files_of
-from pipelines.facts import Facts
+from pipelines.facts import BatchedFacts
 from pipelines.layout import Layout, refuse_numbered
 from pipelines.passes.crawl import crawl
-from pipelines.passes.decide import Decisions, decide
+from pipelines.passes.decide import decide
 from pipelines.passes.decisions import write_decisions
 from pipelines.passes.edit import edit
 from pipelines.passes.extract import extract
@@ -23,6 +23,7 @@ from pipelines.passes.fetch import fetch
 from pipelines.passes.group import check_earlier, dedup_texts, write_indices
 from pipelines.passes.heads import check_heads
 from pipelines.passes.measure import measure
+from pipelines.passes.outcome import Decisions
 from pipelines.passes.pack import pack
 from pipelines.passes.score import score
 from pipelines.recipe import plain
@@ -94,7 +95,7 @@ def _cannot_write(out: str, error: OSError) -> ConfigError:
 
 
 def _run_passes(run: Run, wanted: Sequence[Pass]) -> None:
-    facts: Facts | None = None
+    facts: BatchedFacts | None = None
     decisions: Decisions | None = None
     for name in wanted:
         if name in _STORING:
@@ -103,7 +104,7 @@ def _run_passes(run: Run, wanted: Sequence[Pass]) -> None:
             facts = score(run)
         elif name == "decide" and facts is not None:
             decisions = decide(facts, run.recipe.steps)
-            write_decisions(facts, decisions, run.items, run.layout)
+            write_decisions(decisions, run.items, run.layout)
             write_indices(run, facts, decisions)
             warn_of_greedy_steps(decisions)
             warn_of_nothing(decisions)

@@ -26,7 +26,7 @@ CHUNK = 512  # rows answered at once: their answers stay in the cache of a core
 WEIGHTS = Path(__file__).parent / "weights" / "content.safetensors"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Trees:
     """features, thresholds: [trees * depth]; leaves: [trees, 2 ** depth]; bias: added to the sum of leaves."""
 
@@ -41,15 +41,25 @@ class Trees:
         total = np.concatenate(found or [np.zeros(0, np.float32)]) + self.bias
         return np.asarray(1 / (1 + np.exp(-total)), np.float32)
 
+    @functools.cached_property
+    def _questions(self) -> tuple[NDArray[np.int64], Floats, NDArray[np.int64]]:
+        """Return the questions that the trees ask, half of them more than once: feature and threshold of each, and
+        [depth, trees] which of them each tree asks.
+        """
+        pairs = np.stack([self.features, self.thresholds])
+        distinct, which = np.unique(pairs, axis=1, return_inverse=True)
+        of_trees = which.reshape(len(self.leaves), -1).T
+        return distinct[0].astype(np.int64), distinct[1, :, None].astype(np.float32), np.ascontiguousarray(of_trees)
+
     def _sums(self, columns: Floats) -> Floats:
         """Return [rows]: the sum of the leaves that each row falls into; columns: [features, rows]."""
+        features, thresholds, of_trees = self._questions
+        answers = (columns[features] > thresholds).view(np.uint8)
+        index = answers[of_trees[0]]  # bytes: a tree asks eight questions at most
+        for bit, asked in enumerate(of_trees[1:], 1):
+            index |= answers[asked] << bit
         trees, leaves = self.leaves.shape
-        depth = leaves.bit_length() - 1
-        answers = columns[self.features] > self.thresholds[:, None]
-        index = np.repeat(np.arange(trees)[:, None] * leaves, columns.shape[1], axis=1)
-        for bit, answer in enumerate(answers.reshape(trees, depth, -1).swapaxes(0, 1)):
-            index += answer.astype(np.int64) << bit
-        return np.asarray(self.leaves.ravel()[index].sum(axis=0))
+        return np.asarray(self.leaves.ravel()[index + np.arange(0, trees * leaves, leaves)[:, None]].sum(axis=0))
 
 
 @dataclass(frozen=True, slots=True)

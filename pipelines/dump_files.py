@@ -24,7 +24,8 @@ def list_dump_files(path: str, suffixes: tuple[str, ...], *, kind: str) -> list[
         filesystem, root = archive_file_system(resolve(path))
         found, base = _matches(filesystem, root, suffixes)
     except READ_ERRORS as error:
-        raise ConfigError(f"{kind} path {path!r} cannot be listed: {error}. Check the path.") from None
+        problem = error.__cause__ or error  # fsspec wraps what HTTP answered
+        raise ConfigError(f"{kind} path {path!r} cannot be listed: {problem}. Check the path.") from None
     if not found:
         raise ConfigError(
             f"{kind} path {path!r} holds no such file; expected files that end in {', '.join(suffixes)}, "

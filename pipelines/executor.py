@@ -1,4 +1,4 @@
-"""Runs a pass on Ray: one task per work item, retried, its failures named, its progress shown.
+"""Runs a pass, on Ray or without: one task per work item, retried, its failures named, its progress shown.
 
 The function of a task must be importable by name and get plain data or frozen dataclasses; it writes its own
 output file whole, so a task that dies leaves no trace and can run again anywhere.
@@ -16,6 +16,7 @@ from typing import Any
 
 from infimm_data.errors import ConfigError, InfiMMError
 from infimm_data.progress import Track
+from pipelines.local_workers import LocalWorkers
 from pipelines.rates import Counted, Rates
 from pipelines.workers import Failure, Model, ModelWorkers, TaskWorkers, Workers
 
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 2  # a work item that fails twice is named and left
 MAX_LOSSES = 2  # workers that a task may lose (preempted, out of memory) before it is named: it may be what kills them
 MAX_FAILED_IN_ROW = 10  # as many one after the other is no bad item but a bad dump or bad code: stop (Energon's rule)
+OFF = "off"  # the address that means no Ray
+RAY_FLAG = f"a running Ray cluster; '{OFF}': processes of this machine alone, no GPUs; default: Ray on this machine"
 PROBE_S = 5.0  # for the address of a cluster to answer
 TASKS_PER_CPU = 2  # under way or queued: enough that no core waits, few enough that arguments stay in memory
 
@@ -47,22 +50,25 @@ class PassReport:
 
 
 class Cluster:
-    """Ray, embedded on this machine by default, or a running cluster by address.
+    """Ray, embedded on this machine by default, or a running cluster by address; or this machine's own processes.
 
     The embedded one starts with the first task: a build with nothing left to do costs no start-up.
     """
 
     def __init__(self, *, address: str | None = None, workers: int | None = None) -> None:
-        """address: of a running Ray cluster ("auto" or ray://...), None starts one here; workers: logical CPUs of it.
+        """address: of a running Ray cluster ("auto" or ray://...), None starts one here, "off" does without.
+
+        workers: logical CPUs here, None for those of the machine.
 
         Raises ConfigError when the cluster does not answer or `workers` is given for a running one.
         """
-        if address and workers:
+        if address not in (None, OFF) and workers:
             raise ConfigError("--workers: the cluster at --ray has its own size; leave one of the two flags out")
         self._address, self._workers = address, workers
         self._is_started = False
         self._owned = False
-        if address:
+        self._local: LocalWorkers | None = None
+        if address not in (None, OFF):
             _probe(address)
             self._started()
 
@@ -81,17 +87,21 @@ class Cluster:
     @property
     def num_cpus(self) -> int:
         """Logical CPUs, at least 1."""
+        if self._address == OFF:
+            return self._workers or os.cpu_count() or 1
         return max(1, int(self._started().get("CPU", 1)))
 
     @property
     def num_gpus(self) -> int:
-        """GPUs of the whole cluster."""
-        return int(self._started().get("GPU", 0))
+        """GPUs of the whole cluster; 0 without Ray, which hands them out."""
+        return 0 if self._address == OFF else int(self._started().get("GPU", 0))
 
     def __enter__(self) -> Cluster:
         return self
 
     def __exit__(self, *error: object) -> None:
+        if self._local is not None:
+            self._local.close()
         if self._owned:
             import ray
 
@@ -121,6 +131,11 @@ class Cluster:
 
     def _workers_for(self, model: Model | None, num_tasks: int) -> Workers:
         """Return who runs a pass: without a model Ray's own workers, else an actor per GPU share, or per CPU."""
+        if self._address == OFF and model is not None:
+            return LocalWorkers(min(num_tasks, self.num_cpus), model)
+        if self._address == OFF:
+            self._local = self._local or LocalWorkers(self.num_cpus)
+            return self._local
         if model is None:
             return TaskWorkers(TASKS_PER_CPU * self.num_cpus)
         slots = int(self.num_gpus / model.num_gpus) if model.num_gpus else self.num_cpus

@@ -1,29 +1,27 @@
-"""Facts: every stored measure of a build as columns over all its documents and images, without their text.
+"""Facts: stored measures of documents and images as columns, without their text: of a whole build, or of a part of it.
 
 Memory: about 8 KB per number column and 1,000 documents; texts, image bytes and signatures stay on disk. Dump order.
+A build of any size is decided on part after part: `pipelines.batches`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from infimm_data.comparing import ComparesEmbeddings, GroupsImages
-from infimm_data.errors import ConfigError, did_you_mean
-from infimm_data.files import exists, file_system, read_bytes
-from infimm_data.rules import AssignsImages, ByValue, Level, Mask, ScoresPairs
-from infimm_data.tables import read_table
+from infimm_data.rules import ByValue, Level, Mask, ScoresPairs
 from infimm_data.vectors import ScoresEmbeddings
-from pipelines.layout import Layout
-from pipelines.recipe import Recipe, Step
+from pipelines.columns import column_of, encoded, lacking, with_columns
+from pipelines.recipe import Step
+from pipelines.scratch import Scratch
 
 FETCHED_COLUMNS = (
     "status", "width", "height", "short_side", "long_side", "aspect", "size_bytes", "format", "sha256", "phash",
@@ -55,7 +53,8 @@ class Facts:
     image_item: the work item of each row, by its position in `items`; document_row: its row in the item's documents
     file; image_document: the row in `documents` of each image.
     rank: which of several copies stays, as the recipe's `dedup.rank` names measures; dates: of each document, in
-    their order, NaN where unknown; loaded where the rank asks.
+    their order, NaN where unknown; loaded where the rank asks. first_document, first_image: of a part of a build, how
+    many there are before it; nullable: whole numbers that are unknown of some rows of the whole build.
     """
 
     items: Sequence[str]
@@ -67,38 +66,63 @@ class Facts:
     image_document: npt.NDArray[np.int64]
     rank: tuple[str, ...] = ("images_kept",)
     dates: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    first_document: int = 0
+    first_image: int = 0
+    nullable: frozenset[str] = frozenset()
+
+    def batches(self) -> Iterator[Facts]:
+        """Yield the facts part after part; here all at once."""
+        yield self
+
+    @property
+    def scratch(self) -> Scratch:
+        """Room for what is held per document; what is in memory anyway has no limit."""
+        return Scratch(1 << 62)
+
+    @property
+    def images_at_once(self) -> int:
+        """Images that a comparison may hold beside what it holds of all."""
+        return 1 << 40
+
+    @property
+    def document_rows(self) -> slice:
+        """Where these documents stand in the build."""
+        return slice(self.first_document, self.first_document + self.num_documents)
+
+    @property
+    def image_rows(self) -> slice:
+        """Where these images stand in the build."""
+        return slice(self.first_image, self.first_image + self.num_images)
 
     @property
     def num_documents(self) -> int:
         """Documents that the dump gave."""
-        return int(self.documents.num_rows)
+        return len(self.document_row)
 
     @property
     def num_images(self) -> int:
         """Image nodes of all documents."""
-        return int(self.images.num_rows)
+        return len(self.image_document)
 
     def document_column(self, measure: str, *, is_optional: bool = False) -> npt.NDArray[Any]:
         """Return one measure of all documents: float64 with NaN, or objects with None.
 
         is_optional: what nobody has measured is unknown of every row; else ConfigError.
         """
-        return _column(self.documents, measure, is_optional)
+        return column_of(self.documents, measure, is_optional, self.nullable)
 
     def image_column(self, measure: str, *, is_optional: bool = False) -> npt.NDArray[Any]:
         """Return one measure of all images, as `document_column` does."""
-        return _column(self.images, measure, is_optional)
+        return column_of(self.images, measure, is_optional, self.nullable)
+
+    def value(self, level: Level, measure: str, row: int) -> Any:
+        """Return one measure of one row, as its column has it."""
+        table = self.images if level == "image" else self.documents
+        return column_of(table.slice(row, 1), measure, True, self.nullable | lacking(table, measure))[0]
 
     @cached_property
     def _places(self) -> dict[str, int]:
         return {item: place for place, item in enumerate(self.items)}
-
-    def images_of(self, item: str, live: Mask) -> npt.NDArray[np.int64]:
-        """Return the image rows of a work item (by its key) that are live, ascending; its rows lie together."""
-        place = self._places[item]
-        start, stop = (int(at) for at in np.searchsorted(self.image_item, [place, place + 1]))
-        rows: npt.NDArray[np.int64] = start + np.flatnonzero(live[start:stop])
-        return rows
 
     def passing(self, level: Level, rule: ByValue, values: npt.NDArray[Any]) -> Mask:
         """Return which rows pass a rule; values: of its measure, one per row of the level."""
@@ -108,28 +132,139 @@ class Facts:
         """Return the group of each document as a number, -1 where it has none; equal numbers, equal groups."""
         if not self.num_documents:
             return np.empty(0, dtype=np.int64)
-        encoded = _encoded(self.documents.column(measure))
-        return np.asarray(pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)).astype(np.int64)
+        if pa.types.is_integer(self.documents.column(measure).type):  # numbered where they were read
+            return np.asarray(self.documents.column(measure).to_numpy(), dtype=np.int64)
+        slugs = encoded(self.documents.column(measure))
+        return np.asarray(pc.fill_null(slugs.indices, -1).to_numpy(zero_copy_only=False)).astype(np.int64)
 
-    def earlier(self, measure: str) -> tuple[npt.NDArray[np.int64], list[Any]] | None:
-        """Return the rows that have a twin in an earlier dataset, ascending, and the id of that twin.
+    def earlier(self, measure: str) -> npt.NDArray[np.int64] | None:
+        """Return the rows that have a twin in an earlier dataset, ascending.
 
         measure: a column of groups. None where the build is compared with no earlier dataset.
         """
         name = f"{measure}{EARLIER}"
         if name not in self.documents.column_names:
             return None
-        column = self.documents.column(name)
-        rows = np.flatnonzero(column.is_valid().to_numpy())
-        return rows, column.drop_null().to_pylist()
+        return np.flatnonzero(self.documents.column(name).is_valid().to_numpy())
+
+    def texts(self, name: str, rows: npt.NDArray[np.int64]) -> list[str]:
+        """Return a column of texts of documents at these rows, in their order: their ids, or those of twins.
+
+        Where no ids were loaded the rows themselves stand for them.
+        """
+        if name not in self.documents.column_names:
+            return [str(row) for row in rows.tolist()]
+        found: list[str] = self.documents.column(name).take(pa.array(rows)).to_pylist()
+        return found
+
+    def rows_of_item(self, item: str) -> slice:
+        """Return where the documents of a work item (by its key) stand in the build."""
+        start, stop = np.searchsorted(self.document_item, [self._places[item], self._places[item] + 1])
+        return slice(self.first_document + int(start), self.first_document + int(stop))
+
+    def of_item(self, item: str, _columns: Mapping[Level, Sequence[str]] | None = None) -> Facts:
+        """Return the facts of one work item, by its key."""
+        place = self._places[item]
+        start, stop = (int(at) for at in np.searchsorted(self.document_item, [place, place + 1]))
+        first, last = (int(at) for at in np.searchsorted(self.image_item, [place, place + 1]))
+        return replace(
+            self,
+            items=(item,),
+            documents=self.documents.slice(start, stop - start),
+            images=self.images.slice(first, last - first),
+            document_item=np.zeros(stop - start, dtype=np.int64),
+            document_row=self.document_row[start:stop],
+            image_item=np.zeros(last - first, dtype=np.int64),
+            image_document=self.image_document[first:last] - start,
+            dates=self.dates[start:stop],
+            first_document=self.first_document + start,
+            first_image=self.first_image + first,
+        )
 
     def with_images(self, columns: dict[str, Any]) -> Facts:
         """Return the facts with more measures of images."""
-        return replace(self, images=_with_columns(self.images, columns))
+        return replace(self, images=with_columns(self.images, columns))
 
     def with_documents(self, columns: dict[str, Any]) -> Facts:
         """Return the facts with more measures of documents."""
-        return replace(self, documents=_with_columns(self.documents, columns))
+        return replace(self, documents=with_columns(self.documents, columns))
+
+    def with_found(self, found: FoundOfImages) -> Facts:
+        """Return the facts with what was found of some images; unknown of the others."""
+        return self.with_images({name: found.spread(name, self.image_rows) for name in found.columns})
+
+
+@dataclass(frozen=True)
+class FoundOfImages:
+    """What a comparison found of some images of a build.
+
+    rows: of the images, ascending, in the whole build; columns: measures by name, a value for each of these.
+    """
+
+    rows: npt.NDArray[np.int64]
+    columns: Mapping[str, npt.NDArray[Any]]
+
+    def spread(self, name: str, rows: slice) -> npt.NDArray[Any]:
+        """Return a measure of the images of a part of the build: None or NaN where it was not found."""
+        values = self.columns[name]
+        found = np.full(rows.stop - rows.start, None if values.dtype == object else np.nan, dtype=values.dtype)
+        first, last = np.searchsorted(self.rows, [rows.start, rows.stop])
+        found[self.rows[first:last] - rows.start] = values[first:last]
+        return found
+
+
+class BatchedFacts(Protocol):
+    """The facts of a build: all at once (`Facts`) or part after part (`pipelines.batches.StoredFacts`)."""
+
+    @property
+    def rank(self) -> tuple[str, ...]:
+        """As of `Facts`."""
+        ...
+
+    @property
+    def num_documents(self) -> int:
+        """As of `Facts`."""
+        ...
+
+    @property
+    def num_images(self) -> int:
+        """As of `Facts`."""
+        ...
+
+    def batches(self) -> Iterator[Facts]:
+        """Yield the facts part after part, in dump order."""
+        ...
+
+    @property
+    def items(self) -> Sequence[str]:
+        """As of `Facts`."""
+        ...
+
+    @property
+    def scratch(self) -> Scratch:
+        """Room for what is held per document."""
+        ...
+
+    @property
+    def images_at_once(self) -> int:
+        """Images that a comparison may hold beside what it holds of all."""
+        ...
+
+    def rows_of_item(self, item: str) -> slice:
+        """Return where the documents of a work item (by its key) stand in the build."""
+        ...
+
+    def of_item(self, item: str, columns: Mapping[Level, Sequence[str]] | None = None) -> Facts:
+        """Return all that is stored of one work item; columns: by level, of these alone."""
+        ...
+
+    def texts(self, name: str, rows: npt.NDArray[np.int64]) -> list[str]:
+        """Return a column of texts of documents at these rows."""
+        ...
+
+    def with_found(self, found: FoundOfImages) -> BatchedFacts:
+        """Return the facts with more measures of images."""
+        ...
 
 
 def needs_pixels(step: Step) -> bool:
@@ -138,163 +273,3 @@ def needs_pixels(step: Step) -> bool:
         return True
     measures = {rule.measure for rule in step.filter.rules()}
     return bool(measures & {*FETCHED_COLUMNS, "images_kept", "images_lost"})
-
-
-def _with_columns(table: pa.Table, columns: dict[str, Any]) -> pa.Table:
-    for name, values in columns.items():
-        array = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
-        table = table.append_column(name, array)
-    return table
-
-
-def _column(table: pa.Table, measure: str, is_optional: bool) -> npt.NDArray[Any]:
-    if measure not in table.column_names and (is_optional or not table.num_rows):
-        return np.full(table.num_rows, None, dtype=object)
-    if measure not in table.column_names:
-        known = [name for name in table.column_names if name not in ("id", "node", "url")]
-        raise ConfigError(
-            f"measure '{measure}': neither the dump nor a step has it.{did_you_mean(measure, known)} "
-            f"There are: {', '.join(known)}. Name one of these in the recipe."
-        )
-    column = table.column(measure)
-    if pa.types.is_floating(column.type) or (pa.types.is_integer(column.type) and column.null_count == 0):
-        return np.asarray(column.to_numpy())
-    if pa.types.is_integer(column.type):
-        return np.asarray(pc.cast(column, pa.float64()).to_numpy())
-    if not pa.types.is_string(column.type):
-        return np.array(column.to_pylist(), dtype=object)
-    encoded = _encoded(column)  # few different slugs: each becomes one Python text that all its rows share
-    texts = np.array([*encoded.dictionary.to_pylist(), None], dtype=object)
-    shared: npt.NDArray[Any] = texts[pc.fill_null(encoded.indices, len(texts) - 1).to_numpy(zero_copy_only=False)]
-    return shared
-
-
-def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
-    """Return a column of texts as numbers into a dictionary of its distinct texts."""
-    return pc.dictionary_encode(pc.cast(column, pa.string())).unify_dictionaries().combine_chunks()
-
-
-def load_facts(layout: Layout, items: Sequence[str], recipe: Recipe, measures: Collection[str] | None = None) -> Facts:
-    """Return the facts of the given work items, with all that was stored about them so far.
-
-    measures: only these columns, for decisions that are not written down; None: all of them, with the keys.
-    """
-    documents, images, rows, offsets = [], [], [], 0
-    item_of, image_item, image_document, dates = [], [], [], []
-    is_dated = DATE in {name.removeprefix("-") for name in recipe.dedup.rank}
-    purged = purged_urls(layout)
-    for place, item in enumerate(items):
-        table = read_measures(layout.document_scores(item), measures, keys=("id",))
-        found = _images_of(layout, item, recipe, measures)
-        if purged is not None:
-            urls = read_table(layout.documents(item), columns=["url"]).column("url")
-            table = table.append_column(PURGED, pc.cast(pc.is_in(urls, value_set=purged), pa.float64()))
-            gone = pc.is_in(found.column("url"), value_set=purged)
-            found = found.append_column(PURGED, pc.cast(gone, pa.float64()))
-        position = pc.index_in(found.column("id"), value_set=table.column("id").combine_chunks())
-        documents.append(table if measures is None else table.drop_columns(["id"]))
-        images.append(found if measures is None else found.drop_columns(["id", "node", "url"]))
-        rows.append(np.arange(table.num_rows))
-        item_of.append(np.full(table.num_rows, place))
-        image_item.append(np.full(found.num_rows, place))
-        image_document.append(position.to_numpy().astype(np.int64) + offsets)
-        offsets += table.num_rows
-        if is_dated:
-            dates.append(read_table(layout.documents(item), columns=["date"]).column("date"))
-    facts = Facts(
-        items=tuple(items),
-        documents=pa.concat_tables(documents, promote_options="permissive"),
-        images=pa.concat_tables(images, promote_options="permissive"),
-        document_item=np.concatenate(item_of).astype(np.int64),
-        document_row=np.concatenate(rows).astype(np.int64),
-        image_item=np.concatenate(image_item).astype(np.int64),
-        image_document=np.concatenate(image_document).astype(np.int64),
-        rank=recipe.dedup.rank,
-        dates=_in_order(dates),
-    )
-    return _with_agreement(facts) if "assigned_beside" in facts.images.column_names else facts
-
-
-def _in_order(dates: Sequence[pa.ChunkedArray]) -> npt.NDArray[np.float64]:
-    """Return ISO 8601 dates in UTC as numbers in their order, NaN for "": they sort as texts."""
-    if not dates:
-        return np.empty(0)
-    encoded = _encoded(pa.chunked_array([chunk for column in dates for chunk in column.chunks], type=pa.string()))
-    texts = np.array(encoded.dictionary.to_pylist(), dtype=object)
-    place = np.empty(len(texts))
-    place[np.argsort(texts)] = np.arange(len(texts))
-    place[texts == ""] = np.nan
-    return np.asarray(place[encoded.indices.to_numpy(zero_copy_only=False)])
-
-
-def _with_agreement(facts: Facts) -> Facts:
-    """Add to each document the share of its assigned images that stand beside their sentence; NaN without any."""
-    beside = np.asarray(facts.image_column("assigned_beside"), dtype=np.float64)
-    rows = np.flatnonzero(~np.isnan(beside))
-    owners, size = facts.image_document[rows], facts.num_documents
-    assigned = np.bincount(owners, minlength=size)
-    agreeing = np.bincount(owners, weights=beside[rows], minlength=size)
-    return facts.with_documents({AGREEMENT: np.where(assigned > 0, agreeing / np.maximum(assigned, 1), np.nan)})
-
-
-def purged_urls(layout: Layout) -> pa.Array | None:
-    """Return the URLs of pages and images that were taken down, None where nothing was."""
-    if not exists(layout.purge("urls.txt")):
-        return None
-    return pa.array(read_bytes(layout.purge("urls.txt")).decode().splitlines(), type=pa.string())
-
-
-def read_measures(path: str, measures: Collection[str] | None, *, keys: Sequence[str]) -> pa.Table:
-    """Return keys and measures (None: all) of a table, but signatures and vectors, which only other passes compare."""
-    fs, inside = file_system(path)
-    with fs.open(inside, "rb") as file:
-        schema = pq.read_schema(file)
-    wanted = [
-        column.name
-        for column in schema
-        if column.name in keys or (not _is_compared_only(column.type) and (measures is None or column.name in measures))
-    ]
-    return read_table(path, columns=wanted).replace_schema_metadata(None)
-
-
-def _is_compared_only(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(type_) or pa.types.is_nested(type_))
-
-
-def _images_of(layout: Layout, item: str, recipe: Recipe, measures: Collection[str] | None) -> pa.Table:
-    """Return the image rows of a work item with what the fetch and score passes stored about them."""
-    table = read_measures(layout.image_scores(item), measures, keys=("id", "node", "url"))
-    if exists(layout.images(item)):
-        wanted = [name for name in FETCHED_COLUMNS if measures is None or name in measures]
-        fetched = read_table(layout.images(item), columns=["url", *wanted])
-        at = pc.index_in(table.column("url"), value_set=fetched.column("url").combine_chunks())
-        table = _with_columns(table, {name: fetched.column(name).take(at) for name in wanted})
-    for step in recipe.steps:
-        path = layout.pair_scores(step.name, item)
-        if isinstance(step.filter, ScoresPairs | ScoresEmbeddings) and exists(path):
-            asked = [rule.measure for rule in step.filter.rules()]
-            scores = read_measures(path, measures, keys=("id", "node"))
-            table = _join_scores(table, scores, [name for name in asked if name not in ASSIGNED_COLUMNS])
-            if isinstance(step.filter, AssignsImages) and exists(layout.assigned(step.name, item)):
-                assigned = read_measures(layout.assigned(step.name, item), measures, keys=("id", "node"))
-                table = _join_scores(
-                    table, assigned, [name for name in ASSIGNED_COLUMNS if name in assigned.column_names]
-                )
-    return table
-
-
-def _join_scores(table: pa.Table, scores: pa.Table, asked: Sequence[str]) -> pa.Table:
-    """Add the score columns to their image rows; rows that were not scored get null.
-
-    asked: the measures that rules read; where nothing was scored there are no columns, and these are null.
-    """
-    if not scores.num_rows:
-        return _with_columns(table, {name: pa.nulls(table.num_rows) for name in dict.fromkeys(asked)})
-    at = pc.index_in(_pair_keys(table), value_set=_pair_keys(scores))
-    names = [name for name in scores.column_names if name not in ("id", "node")]
-    return _with_columns(table, {name: scores.column(name).take(at) for name in names})
-
-
-def _pair_keys(table: pa.Table) -> pa.Array:
-    keys = pc.binary_join_element_wise(table.column("id"), pc.cast(table.column("node"), pa.string()), "/")
-    return keys.combine_chunks()

@@ -41,7 +41,10 @@ class FetchSettings(Settings):
     before the second attempt, doubled with each more, plus up to half of it (by URL, the same in every run);
     max_wait_s: the longest Retry-After, backoff or Crawl-delay that is waited for; a host that asks for more is left
     alone for this run. robots: obey each host's robots.txt (RFC 9309) as `agent`; on by default, since a fetch of
-    millions of images is what the file is written for, at one small request per host and work item.
+    millions of images is what the file is written for, at one small request per host and work item. tdmrep: ask for
+    each host's /.well-known/tdmrep.json too and leave out what it reserves (`pipelines.crawl.reservations`); on by
+    default, since TDMRep has every miner look there before anything else, at one more small request per host and
+    work item over the same connection; a live crawl does the same. A tdm-reservation header is honoured without it.
     check: "pixels" decodes each image once, which proves it whole and gives its perceptual hash; "header" believes
     what the file says of itself. resize: how images are stored; None stores the bytes as they came.
     """
@@ -62,6 +65,7 @@ class FetchSettings(Settings):
     backoff_s: float = Field(default=1.0, ge=0)
     max_wait_s: float = Field(default=30.0, ge=0)
     robots: bool = True
+    tdmrep: bool = True
     check: Literal["pixels", "header"] = "pixels"
     resize: ResizeSettings | None = None
 

@@ -147,34 +147,35 @@ class _Fetcher:
     async def _in_turn(self, url: str) -> Fetched:
         """Fetch one URL when its host and the whole have a place free, again while that may help."""
         try:
-            name = check_url(url, self._settings).raw_host or ""
+            checked = check_url(url, self._settings)
         except Refused as refused:
             return Fetched(url, refused.reason)
-        async with self._pace.host(name) as host:
+        name = checked.raw_host or ""
+        with self._pace.host(name) as host:
             for attempt in range(1, self._settings.attempts + 1):
                 async with host.places:
                     if self._pace.is_given_up(host):
                         return Fetched(url, GIVEN_UP, host=name)
-                    answer, retry_after_s = await self._attempt(url, name, host)
+                    answer, retry_after_s = await self._attempt(url, checked, host)
                 if not await self._pace.after(host, url, answer.status, retry_after_s, attempt):
                     break
         self._held += len(answer.data or b"")
         return answer
 
-    async def _attempt(self, url: str, name: str, host: Host) -> tuple[Fetched, float | None]:
+    async def _attempt(self, url: str, checked: URL, host: Host) -> tuple[Fetched, float | None]:
         """Ask once; return the answer and the seconds that the host wants to be left alone, None where it says none.
 
         Every way to fail is a status, so that the funnel names it.
         """
-        asked: list[str | None] = [name]
+        asked = [checked.raw_host]
 
         async def admit(hop: str) -> URL:
-            found = first if hop == url else (await self._gate.admit(hop))[0]
+            found = checked if hop == url else (await self._gate.admit(hop))[0]
             asked.append(found.raw_host)
             return found
 
         try:
-            first, delay_s = await self._gate.admit(url)  # before the deadline: waiting for robots.txt costs it nothing
+            delay_s = await self._gate.admit_checked(checked)  # before the deadline: waiting for robots.txt is free
             host.delay_s = max(self._settings.delay_s, delay_s)
             await self._pace.turn(host)
             async with self._places:

@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from pipelines.fetch_settings import FetchSettings
@@ -26,13 +24,23 @@ MAX_HOSTS = 10_000  # whose pace is remembered beyond those that are being asked
 
 @dataclass(slots=True)
 class Host:
-    """places: for requests under way; free_at: loop time from which it may be asked; dead: failures in a row."""
+    """What is remembered of a host, which is not forgotten while it is in use (`with host:`).
+
+    places: for requests under way; free_at: loop time from which it may be asked; dead: failures in a row.
+    """
 
     places: asyncio.Semaphore
     users: int = 0
     delay_s: float = 0.0
     free_at: float = 0.0
     dead: int = 0
+
+    def __enter__(self) -> Host:
+        self.users += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.users -= 1
 
 
 class HostPace:
@@ -43,23 +51,18 @@ class HostPace:
         self._settings = settings
         self._hosts: OrderedDict[str, Host] = OrderedDict()
 
-    @asynccontextmanager
-    async def host(self, name: str) -> AsyncIterator[Host]:
-        """Yield what is remembered of a host, which is not forgotten while it is in use."""
+    def host(self, name: str) -> Host:
+        """Return what is remembered of a host."""
         found = self._hosts.get(name)
         if found is None:
+            self._forget()
             found = Host(asyncio.Semaphore(self._settings.per_host), delay_s=self._settings.delay_s)
             self._hosts[name] = found
-            self._forget()
         self._hosts.move_to_end(name)
-        found.users += 1
-        try:
-            yield found
-        finally:
-            found.users -= 1
+        return found
 
     def _forget(self) -> None:
-        if len(self._hosts) > MAX_HOSTS:
+        if len(self._hosts) >= MAX_HOSTS:
             idle = next((name for name, host in self._hosts.items() if not host.users), None)
             if idle is not None:
                 del self._hosts[idle]

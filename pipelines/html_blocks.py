@@ -1,8 +1,8 @@
 """Blocks and containers: what a page is once its HTML is read.
 
 A *block* is a paragraph, a heading, a list item, a table row, a caption, code, or an image. A *container* is an
-element that holds blocks (`div`, `ul`, `main`, ...); containers form a tree by their `parent` positions, so that
-whole regions of the page can be judged without the HTML.
+element that holds blocks (`div`, `ul`, `main`, ...); containers form a tree by `Page.parents`, so that whole regions
+of the page can be judged without the HTML.
 """
 
 from __future__ import annotations
@@ -20,11 +20,27 @@ from pipelines.html_text import clean
 from pipelines.html_vocabulary import BlockKind
 
 
+@dataclass(slots=True, eq=False)
+class Element:
+    """What an HTML element says of itself; names: its class, id and itemprop.
+
+    A walk makes one for all elements of a page that say the same, so that what is asked of it is asked once.
+    """
+
+    tag: str
+    names: str = ""
+    role: str = ""
+    is_hidden: bool = False
+
+
+NO_ELEMENT = Element("")
+
+
 @dataclass(slots=True)
 class Block:
-    """A unit of reading. link_chars: how many characters of `text` stand in links; of an image 1 in a link, -1 in one
-    to a picture, else 0; image: for kind "image"; tag, names: of the element it fills, with class and id; is_placed:
-    a caption that stands after its image.
+    """A unit of reading. container: position in `Page.containers`; link_chars: how many characters of `text` stand in
+    links; of an image 1 in a link, -1 in one to a picture, else 0; image: for kind "image"; element: that it fills;
+    is_placed: a caption that stands after its image.
     """
 
     kind: BlockKind
@@ -32,28 +48,20 @@ class Block:
     container: int
     link_chars: int = 0
     image: ImageNode | None = None
-    tag: str = ""
-    names: str = ""
+    element: Element = NO_ELEMENT
     is_placed: bool = False
-
-
-@dataclass(slots=True)
-class Container:
-    """An element that holds blocks. parent: position in `Page.containers`, -1 for the root; names: class and id."""
-
-    parent: int
-    tag: str
-    names: str = ""
-    role: str = ""
-    is_hidden: bool = False
 
 
 @dataclass
 class Page:
-    """What a walk finds: blocks in reading order, the containers they stand in, those inside one right after it."""
+    """What a walk finds: blocks in reading order, the containers they stand in, those inside one right after it.
+
+    parents: position of the container around each one, -1 for the root.
+    """
 
     blocks: list[Block] = field(default_factory=list)
-    containers: list[Container] = field(default_factory=lambda: [Container(parent=-1, tag="html")])
+    containers: list[Element] = field(default_factory=lambda: [Element("html")])
+    parents: list[int] = field(default_factory=lambda: [-1])
 
     @functools.cached_property
     def regions(self) -> Regions:
@@ -66,12 +74,13 @@ class Regions:
 
     def __init__(self, page: Page) -> None:
         """page: as a walk leaves it."""
-        parents = [container.parent for container in page.containers]
+        parents = page.parents
         ends = list(range(1, len(parents) + 1))
         for at in range(len(parents) - 1, 0, -1):
             ends[parents[at]] = max(ends[parents[at]], ends[at])
         self.at = np.fromiter((block.container for block in page.blocks), np.int64, len(page.blocks))
         self.parent = np.maximum(parents, 0)
+        self._above = _steps(np.array([*parents, -1]))
         self._ends = np.asarray(ends)
 
     def sums(self, values: NDArray[Any]) -> NDArray[np.float64]:
@@ -94,12 +103,35 @@ class Regions:
             at = self.parent[at]
         return found
 
+    def along_paths(self, values: NDArray[Any], how: np.ufunc) -> NDArray[Any]:
+        """Return [values, containers]: `how` of the values of each container and all around it, up to the root.
+
+        values: [values, containers]; how: a function of two values (sum, smaller, ...) that 0 does not change.
+        """
+        found = np.zeros((len(values), len(self.parent) + 1), values.dtype)
+        found[:, :-1] = values
+        for above in self._above:
+            found = how(found, found[:, above])
+        return np.asarray(found[:, :-1])
+
     def inside(self, roots: Sequence[int]) -> NDArray[np.bool_]:
         """Return [blocks]: whether a block stands inside any of the containers `roots`."""
         depth = np.zeros(len(self.parent) + 1, np.int64)
         np.add.at(depth, roots, 1)
         np.add.at(depth, self._ends[roots], -1)
         return np.asarray(np.cumsum(depth)[self.at] > 0)
+
+
+def _steps(parents: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return, per container, what stands 1, 2, 4, 8, ... steps above it; -1 beyond the root, as in `parents`.
+
+    What is taken over these in turn is taken over the whole path, in as many steps as the depth has digits.
+    """
+    found = []
+    while (parents >= 0).any():
+        found.append(parents)
+        parents = parents[parents]
+    return found
 
 
 def place_captions(blocks: list[Block], start: int) -> None:

@@ -1,9 +1,11 @@
-"""Characters of many texts counted at once: ends of sentences, commas and digits."""
+"""Characters and words of many texts at once: ends of sentences, commas and digits counted, words told apart."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,13 +40,61 @@ def count_characters(texts: Sequence[str], first: int) -> tuple[Counts, Counts, 
     found = _class_of_each()[np.minimum(codes, 0xFFFF)]
     is_end = found == _STOP
     is_end[:-1] |= (found[:-1] == _END) & (found[1:] == _SPACE)
-    return (
-        _between(is_end, starts, ends),
-        _between(found == _COMMA, starts, ends),
-        _between(found == _DIGIT, starts, starts + np.minimum(lengths, first)),
-    )
+    marks = [np.flatnonzero(is_marked) for is_marked in (is_end, found == _COMMA, found == _DIGIT)]
+    of_text = [np.searchsorted(ends, mark, side="right") for mark in marks]
+    of_text[2] = of_text[2][marks[2] - starts[of_text[2]] < first]
+    sentences, commas, digits = (np.bincount(at, minlength=len(texts)) for at in of_text)
+    return sentences, commas, digits
 
 
-def _between(mask: NDArray[np.bool_], starts: Counts, ends: Counts) -> Counts:
-    totals = np.concatenate([[0], np.cumsum(mask)])
-    return np.asarray(totals[ends] - totals[starts])
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The words, in lower case, of several texts. found: one after the other; at: [words] the text each stands in;
+    counts: [texts] how many have two letters or more.
+    """
+
+    found: list[str]
+    at: Counts
+    counts: Counts
+
+    def numbers(self, known: Mapping[str, int]) -> tuple[Counts, Counts]:
+        """Return which texts hold which known words, in order: the text, and the word's number in `known`."""
+        numbers = np.fromiter(map(known.get, self.found, repeat(-1)), np.int64, len(self.found))
+        is_known = numbers >= 0
+        return self.at[is_known], numbers[is_known]
+
+
+def distinct_pairs(first: Counts, second: Counts, count: int) -> tuple[Counts, Counts]:
+    """Return the pairs of two numbers without repeats, sorted; second: below `count`."""
+    pairs = np.sort(first * count + second)
+    is_new = np.ones(len(pairs), bool)
+    np.not_equal(pairs[1:], pairs[:-1], out=is_new[1:])
+    first, second = np.divmod(pairs[is_new], max(count, 1))
+    return first, second
+
+
+def find_words(texts: Sequence[str], first: int) -> Words:
+    """Return the words that the first `first` characters of each text hold: runs of letters of any script."""
+    starts = [text[:first].lower() for text in texts]
+    ends = np.cumsum(np.fromiter(map(len, starts), np.int64, len(starts)) + 1)
+    codes = np.frombuffer(" ".join(starts).encode("utf-32-le", "replace"), "<u4")
+    is_letter = _letters()[np.minimum(codes, 0xFFFF)]
+    if len(beyond := np.flatnonzero(codes > 0xFFFF)):
+        is_letter[beyond] = [_is_letter(chr(code)) for code in codes[beyond]]
+    found = np.where(is_letter, codes, ord(" ")).astype("<u4").tobytes().decode("utf-32-le").split()
+    edges = np.diff(is_letter.view(np.int8), prepend=0, append=0)
+    begins = np.flatnonzero(edges > 0)
+    at = np.searchsorted(ends, begins, side="right")
+    is_long = np.flatnonzero(edges < 0) - begins > 1
+    return Words(found, at, np.bincount(at[is_long], minlength=len(starts)))
+
+
+@lru_cache(maxsize=1)
+def _letters() -> NDArray[np.bool_]:
+    """Return which characters of Unicode's first plane are letters."""
+    return np.fromiter((_is_letter(chr(code)) for code in range(0x10000)), bool, 0x10000)
+
+
+def _is_letter(character: str) -> bool:
+    """Say whether a character is a letter as `[^\\W\\d_]` has it, signs that write numbers (Roman, of a half) included."""
+    return character.isalnum() and not character.isdecimal()

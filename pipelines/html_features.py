@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.html_blocks import Block, Page
-from pipelines.html_characters import count_characters
+from pipelines.html_blocks import Block, Element, Page
+from pipelines.html_characters import Words, count_characters, distinct_pairs, find_words
 from pipelines.html_head import Head
 from pipelines.html_vocabulary import (
     BOILERPLATE_NAMES,
@@ -25,7 +25,7 @@ from pipelines.html_vocabulary import (
     CONTENT_NAMES,
     NEGATIONS,
 )
-from pipelines.html_words import FIRST_CHARS, WORD, Lexicon, Weights, words_of
+from pipelines.html_words import FIRST_CHARS, WORD, Lexicon
 
 Floats = NDArray[np.float32]
 Columns = Iterable[NDArray[np.generic]]
@@ -69,48 +69,61 @@ def features(page: Page, head: Head, lexicon: Lexicon) -> Floats:
 
 def _own(blocks: list[Block], head: Head, lexicon: Lexicon) -> dict[str, Floats]:
     """Return what each block says of itself."""
-    title = frozenset(WORD.findall(head.title.lower()))
-    description = head.description[:60].lower()
-    rows = [
-        _image_row(block, lexicon) if block.image is not None else _text_row(block, title, description, lexicon)
-        for block in blocks
-    ]
-    raw = dict(zip(_OWN, np.array(rows, np.float32).reshape(len(blocks), len(_OWN)).T.copy(), strict=True))
-    raw["sentences"][:], raw["commas"][:], digits = count_characters([block.text for block in blocks], FIRST_CHARS)
-    raw["digits"][:] = digits / np.clip(raw["chars"], 1, FIRST_CHARS)
-    return raw
-
-
-def _image_row(block: Block, lexicon: Lexicon) -> tuple[float, ...]:
-    words = lexicon.of_image(block)
-    return (*lexicon.of_element("bc", block.tag, block.names), *words, _IMAGE, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-
-
-def _text_row(block: Block, title: frozenset[str], description: str, lexicon: Lexicon) -> tuple[float, ...]:
-    text, tag = block.text, block.tag
-    chars = len(text)
-    words = words_of(text)
-    is_described = False
-    if chars > 20 and len(description) > 20:
-        lower = text[:2_000].lower()
-        is_described = lower[:60] in description or description in lower
-    return (
-        *lexicon.of_element("bc", tag, block.names),
-        *lexicon.of_text(words),
-        _KIND_NUMBERS[block.kind],
+    texts = [block.text for block in blocks]
+    chars = np.fromiter(map(len, texts), np.float64, len(texts))
+    linked = np.fromiter((block.link_chars for block in blocks), np.float64, len(texts))
+    elements, at = _distinct(block.element for block in blocks)
+    words = find_words(texts, FIRST_CHARS)
+    of_texts = lexicon.of_texts(words)
+    images = [position for position, block in enumerate(blocks) if block.image is not None]
+    of_texts[:, images] = lexicon.of_images([blocks[position] for position in images])
+    sentences, commas, digits = count_characters(texts, FIRST_CHARS)
+    columns = (
+        *lexicon.of_elements("bc", elements)[:, at],
+        *of_texts,
+        [_KIND_NUMBERS[block.kind] for block in blocks],
         chars,
-        min(block.link_chars, chars) / chars if chars else 0.0,
-        0, 0, 0,  # counted for all blocks at once
-        int(tag[1]) if block.kind == "heading" and tag[1:].isdigit() else 0,
-        _overlap(shared, title, words) if (shared := title.intersection(words)) else 0.0,
-        is_described,
-        text[:1].islower() - text[:1].isupper(),
-    )  # fmt: skip
+        np.clip(linked, 0, chars) / np.maximum(chars, 1),
+        sentences,
+        commas,
+        digits / np.clip(chars, 1, FIRST_CHARS),
+        [_level(block) for block in blocks],
+        _shared_with(head.title, words),
+        _described(texts, head.description[:60].lower()),
+        [first.islower() - first.isupper() for first in [text[:1] for text in texts]],
+    )
+    return {name: np.asarray(column, np.float32) for name, column in zip(_OWN, columns, strict=True)}
 
 
-def _overlap(shared: frozenset[str], title: frozenset[str], words: list[str]) -> float:
-    count = sum(len(word) > 1 for word in words)
-    return len(shared) / max(len(title), count) if count < 40 else 0.0
+def _distinct(elements: Iterable[Element]) -> tuple[list[Element], NDArray[np.int64]]:
+    """Return the elements without repeats, and of each one its position among these."""
+    known: dict[Element, int] = {}
+    at = [known.setdefault(element, len(known)) for element in elements]
+    return list(known), np.array(at, np.int64)
+
+
+def _level(block: Block) -> int:
+    tag = block.element.tag
+    return int(tag[1]) if block.kind == "heading" and tag[1:].isdigit() else 0
+
+
+def _shared_with(title: str, words: Words) -> NDArray[np.float64]:
+    """Return [texts]: the share of words that a short text has in common with the title."""
+    known = {word: at for at, word in enumerate(dict.fromkeys(WORD.findall(title.lower())))}
+    texts, _ = distinct_pairs(*words.numbers(known), len(known))
+    shared = np.bincount(texts, minlength=len(words.counts))
+    return np.where(words.counts < 40, shared / np.maximum(words.counts, max(len(known), 1)), 0.0)
+
+
+def _described(texts: list[str], description: str) -> list[bool]:
+    """Return whether a text begins in the description, or holds it."""
+    if len(description) <= 20:
+        return [False] * len(texts)
+    found = [len(text) > 20 and text[:60].lower() in description for text in texts]
+    starts = [text[:2_000] for text in texts]
+    if description in "\n".join(starts).lower():
+        found = [is_in or description in start.lower() for is_in, start in zip(found, starts, strict=True)]
+    return found
 
 
 @lru_cache(maxsize=20_000)
@@ -130,46 +143,32 @@ def _name_flags(name: str) -> int:
     )
 
 
-@lru_cache(maxsize=20_000)
-def _flags(tag: str, role: str, names: str) -> int:
-    flags = _TAG_BITS.get(tag, 0)
-    if role in BOILERPLATE_ROLES:
+def _flags(element: Element) -> int:
+    flags = _TAG_BITS.get(element.tag, 0)
+    if element.role in BOILERPLATE_ROLES:
         flags |= _ROLE
-    if role == "main":
+    if element.role == "main":
         flags |= _TAG_BITS["main"]
-    if tag not in ("html", "body"):
-        for name in names.split():
+    if element.is_hidden:
+        flags |= _HIDDEN
+    if element.tag not in ("html", "body"):
+        for name in element.names.split():
             flags |= _name_flags(name)
     return flags
 
 
 def _path(page: Page, lexicon: Lexicon) -> Columns:
     """Return what the path from the root to each block says."""
-    masks: list[int] = []
-    paths: list[tuple[float, ...]] = []
-    near: list[Weights] = []
-    above: tuple[float, ...] = (0.0, 0.0, 0.0, 0, 0)
-    for container in page.containers:
-        tag, names, mask, up = container.tag, container.names, 0, container.parent
-        if up >= 0:
-            above, mask = paths[up], masks[up]
-        own = lexicon.of_element("c", tag, names)
-        masks.append(mask | _flags(tag, container.role, names) | (_HIDDEN if container.is_hidden else 0))
-        total, low, high, depth, articles = above
-        paths.append(
-            (
-                total + own[0],
-                own[1] if own[1] < low else low,
-                own[2] if own[2] > high else high,
-                depth + 1,
-                articles + (tag == "article"),
-            )
-        )
-        near.append(own)
-    at = page.regions.at
-    own_weights = np.array(near, np.float32)
-    bits = (np.array(masks)[at] >> np.arange(_BITS)[:, None]) & 1
-    return [*np.array(paths, np.float32)[at].T, *own_weights[at].T, own_weights[page.regions.parent[at], 0], *bits]
+    elements, kinds = _distinct(page.containers)
+    regions, at = page.regions, page.regions.at
+    own = lexicon.of_elements("c", elements)[:, kinds]
+    is_article = np.array([element.tag == "article" for element in elements], float)[kinds]
+    flags = np.array([_flags(element) for element in elements], np.int64)[kinds]
+    sums = regions.along_paths(np.stack([own[0], np.ones(len(kinds)), is_article]), np.add)
+    extremes = regions.along_paths(np.stack([-own[1], own[2]]), np.maximum)
+    bits = (regions.along_paths(flags[None], np.bitwise_or)[0, at] >> np.arange(_BITS)[:, None]) & 1
+    path = np.stack([sums[0], -extremes[0], extremes[1], *sums[1:], *own])[:, at]
+    return [*path, own[0, regions.parent[at]], *bits]
 
 
 def _regions(page: Page, raw: dict[str, Floats]) -> Columns:
@@ -185,16 +184,16 @@ def _regions(page: Page, raw: dict[str, Floats]) -> Columns:
 
 def _alike(page: Page, raw: dict[str, Floats]) -> Columns:
     """Return what the blocks that stand in the same kind of place have in common."""
-    signs = [0] * len(page.containers)
-    known: dict[tuple[int, str, str], int] = {}
-    for at, container in enumerate(page.containers):
-        key = (signs[max(container.parent, 0)], container.tag, container.names)
-        signs[at] = known.setdefault(key, len(known) + 1)
-    group = np.fromiter(
-        (known.setdefault((-signs[b.container], b.tag, b.names), len(known) + 1) for b in page.blocks),
-        np.int64,
-        len(page.blocks),
+    kinds: dict[tuple[str, str], int] = {}
+    of_containers, of_blocks = (
+        np.array([kinds.setdefault((e.tag, e.names), len(kinds)) for e in elements], np.int64)[at]
+        for elements, at in (_distinct(page.containers), _distinct(block.element for block in page.blocks))
     )
+    signs = [0] * len(page.containers)
+    known: dict[int, int] = {}
+    for at, (parent, kind) in enumerate(zip(page.parents, of_containers.tolist(), strict=True)):
+        signs[at] = known.setdefault(signs[max(parent, 0)] * len(kinds) + kind, len(known) + 1)
+    _, group = np.unique(np.array(signs)[page.regions.at] * len(kinds) + of_blocks, return_inverse=True)
     chars, linked = raw["chars"], raw["chars"] * raw["links"]
     counts = np.bincount(group, minlength=1).astype(np.float32)
     texts = np.bincount(group, chars).astype(np.float32)

@@ -39,7 +39,7 @@ def _own(page: Page, head: Head, at: list[int]) -> Floats:
     blocks = page.blocks
     images = [(position, image) for position in at if (image := blocks[position].image) is not None]
     times = Counter(image.url for _, image in images)
-    alike = Counter(blocks[position].names for position in at)
+    alike = Counter(blocks[position].element.names for position in at)
     widest = max((image.width or 0 for _, image in images), default=0)
     cover, cover_stem = file_of(head.image), _stem(head.image)
     title = _words(head.title)
@@ -59,7 +59,7 @@ def _own(page: Page, head: Head, at: list[int]) -> Floats:
             position + 1 < len(blocks) and blocks[position + 1].image is not None,
             *_size_in(image.url),
             bool(cover_stem) and _stem(image.url) == cover_stem,
-            alike[blocks[position].names],
+            alike[blocks[position].element.names],
             image.width / widest if image.width else -1,
             *_beside(blocks, position, title),
         )

@@ -13,7 +13,7 @@ from typing import Any
 
 from infimm_data.document import ImageNode
 from pipelines import html_math
-from pipelines.html_blocks import Block, Container, Page, place_captions
+from pipelines.html_blocks import NO_ELEMENT, Block, Element, Page, place_captions
 from pipelines.html_images import (
     MAX_URL_CHARS,
     Attributes,
@@ -46,13 +46,18 @@ MAX_GLYPH_SIDE = 32  # pixels; an image declared smaller on both sides is an ico
 
 # What is to be done when an element closes; 0 is nothing.
 _LINK, _CELL, _BLOCK, _CONTAINER, _KIND, _FIGURE, _NOSCRIPT = (1 << at for at in range(7))
-_OF_TAG = {
-    tag: (_CELL if tag in CELLS else _BLOCK)
-    | (_CONTAINER if tag in CONTAINERS else 0)
-    | (_KIND if tag in BLOCK_KINDS else 0)
-    | {"figure": _FIGURE, "noscript": _NOSCRIPT}.get(tag, 0)
+_Opening = tuple[Element, int, BlockKind | None]  # an element, what is to be done at its end, the kind of its text
+_PLAIN: dict[str, _Opening] = {
+    tag: (
+        Element(tag),
+        (_CELL if tag in CELLS else _BLOCK)
+        | (_CONTAINER if tag in CONTAINERS else 0)
+        | (_KIND if tag in BLOCK_KINDS else 0)
+        | {"figure": _FIGURE, "noscript": _NOSCRIPT}.get(tag, 0),
+        BLOCK_KINDS.get(tag),
+    )
     for tag in BREAKS | BLOCK_KINDS.keys()
-}
+}  # of elements without attributes
 _IMAGES = frozenset(("img", "amp-img", "image"))
 _LEAVES = UNREAD | _IMAGES | {"br", "source"}
 
@@ -96,7 +101,8 @@ class _Walker:
         self.links = 0
         self.noscripts = 0
         self.kinds: list[BlockKind] = ["paragraph"]
-        self.elements: list[tuple[str, str]] = [("", "")]  # tag and names of the open elements that make blocks
+        self.elements = [NO_ELEMENT]  # the open ones that make blocks
+        self.openings: dict[tuple[str, ...], _Opening] = {}  # by tag and telling attributes, what was met before
         self.container = 0
         self.marker = ""
         self.figures: list[tuple[str, int]] = []  # tag of each open one, and its first block
@@ -107,8 +113,10 @@ class _Walker:
 
     def enter(self, node: Any, tag: str) -> int | None:
         """Read an element; return what `leave` needs, or None where its children are not to be read."""
-        if (closing := _OF_TAG.get(tag)) is not None:
-            return self._enter_block(node.attributes, tag, closing)
+        if (opening := _PLAIN.get(tag)) is not None:
+            if attributes := node.attributes:
+                opening = self._opening(attributes, tag)
+            return self._open(*opening)
         if tag == "a":
             self.links += 1
             return _LINK
@@ -134,34 +142,44 @@ class _Walker:
         elif tag == "script" and (formula := html_math.of_script(node)):
             self.parts.append(formula)
 
-    def _enter_block(self, attributes: Attributes, tag: str, closing: int) -> int:
-        names, role, is_hidden = "", "", False
-        if attributes:
-            names, role, is_hidden = _names(attributes), (attributes.get("role") or "").lower(), _is_hidden(attributes)
-        if is_hidden:
-            closing |= _CONTAINER
+    def _opening(self, attributes: Attributes, tag: str) -> _Opening:
+        """Return what an element with attributes is; of those that say the same, the same."""
+        get = attributes.get
+        is_hidden = ("style" in attributes or "hidden" in attributes) and _is_hidden(attributes)
+        key = (tag, get("class"), get("id"), get("itemprop"), get("role"), is_hidden)
+        if (opening := self.openings.get(key)) is None:
+            names = _names(attributes)
+            _, closing, kind = _PLAIN[tag]
+            if is_hidden:
+                closing |= _CONTAINER
+            if names and tag == "div" and _is_figure(names):
+                closing |= _FIGURE
+            opening = (Element(tag, names, (get("role") or "").lower(), is_hidden), closing, kind)
+            self.openings[key] = opening
+        return opening
+
+    def _open(self, element: Element, closing: int, kind: BlockKind | None) -> int:
         outer = self.container
         if closing & _BLOCK:
             if self.parts:
                 self.flush()
-            self.elements.append((tag, names))
+            self.elements.append(element)
         if closing & _CONTAINER:
-            containers = self.page.containers
-            self.container = len(containers)
-            containers.append(Container(outer, tag, names, role, is_hidden))
+            page = self.page
+            self.container = len(page.containers)
+            page.containers.append(element)
+            page.parents.append(outer)
         if closing & _NOSCRIPT:
             self.outer_container = self.outer_container if self.noscripts else outer
             self.noscripts += 1
-        if closing & _FIGURE or (names and tag == "div" and _is_figure(names)):
-            closing |= _FIGURE
-            self.figures.append((tag, len(self.page.blocks)))
-        kind = BLOCK_KINDS.get(tag)
-        if kind is None and self.figures and names and _is_caption(names):
+        if closing & _FIGURE:
+            self.figures.append((element.tag, len(self.page.blocks)))
+        if kind is None and self.figures and element.names and _is_caption(element.names):
             kind = "caption"
             closing |= _KIND
         if kind is not None:
             self.kinds.append("caption" if self.kinds[-1] == "caption" else kind)
-            if tag == "li":
+            if element.tag == "li":
                 self.marker = "- "
         return closing
 
@@ -186,7 +204,7 @@ class _Walker:
             if len(self.page.blocks) - start <= (MAX_FIGURE_BLOCKS if tag == "figure" else MAX_LOOSE_FIGURE_BLOCKS):
                 place_captions(self.page.blocks, start)
         if closing & _CONTAINER:
-            self.container = self.page.containers[self.container].parent
+            self.container = self.page.parents[self.container]
 
     def text(self, text: str) -> None:
         """Take a run of text into the current block."""
@@ -211,8 +229,7 @@ class _Walker:
         texts = [code(joined)] if kind == "code" else paragraphs(joined, is_row=kind == "row")
         for text in texts:
             if text:
-                tag, names = self.elements[-1]
-                block = Block(kind, self.marker + text, self.container, self.link_chars, None, tag, names)
+                block = Block(kind, self.marker + text, self.container, self.link_chars, None, self.elements[-1])
                 self.page.blocks.append(block)
                 self.marker, self.link_chars = "", 0
         self.link_chars = 0
@@ -231,7 +248,7 @@ class _Walker:
         blocks = self.page.blocks
         image = ImageNode(url=url, alt=clean(attributes.get("alt") or ""), width=width, height=height)
         block = Block("image", "", self.outer_container if self.noscripts else self.container, image=image)
-        block.tag, block.names = "img", _names(attributes)
+        block.element = Element("img", _names(attributes))
         block.link_chars = _link_kind(node, url) if self.links else 0
         if self.noscripts and (beside := self._image_beside(block.container)) is not None:
             # The copy for readers without scripts of the image right before it, which may be but a preview.
@@ -252,7 +269,7 @@ class _Walker:
         for _ in range(3):
             if above == container:
                 return self.page.blocks[-1].image
-            above = self.page.containers[above].parent if above > 0 else container
+            above = self.page.parents[above] if above > 0 else container
         return None
 
 

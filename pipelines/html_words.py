@@ -6,23 +6,26 @@ names, "u:" address, "a:" alternative text.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import chain, pairwise
 
-from pipelines.html_blocks import Block, Page
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.html_blocks import Block, Element, Page
+from pipelines.html_characters import Words, distinct_pairs
 
 WORD = re.compile(r"[^\W\d_]{2,}")
 _NAME_PARTS = re.compile(r"[A-Z]?[a-z]{2,}|[A-Z]{2,}")
-_NO_LETTERS = {code: " " for code in range(128) if not chr(code).isalpha()}
 FIRST_CHARS = 160  # of a text: what its words are read from
 MAX_NAME_CHARS = 400  # of the class and id names of an element
-MAX_REMEMBERED = 20_000  # elements: of a few hundred pages
+MAX_REMEMBERED = 20_000  # class and id names: of a few hundred pages
 
-Weights = tuple[float, float, float]
-"""Sum, smallest and largest weight of the words that a lexicon knows; zeros where it knows none."""
+Integers = NDArray[np.int64]
+Weights = NDArray[np.float64]
+"""[3, owners]: sum, smallest and largest weight of the words that a lexicon knows; zeros where it knows none."""
 
 
 class Lexicon:
@@ -30,61 +33,66 @@ class Lexicon:
 
     def __init__(self, weights: Mapping[str, float]) -> None:
         """weights: place and word ("t:circle") -> weight."""
-        self._known: dict[str, dict[str, float]] = {place: {} for place in ("c", "bc", "t", "ic", "u", "a")}
-        for word, weight in weights.items():
+        self._numbers: dict[str, dict[str, int]] = {place: {} for place in ("c", "bc", "t", "ic", "u", "a")}
+        for number, word in enumerate(weights):
             place, _, rest = word.partition(":")
-            self._known[place][rest] = weight
-        self._words = {place: frozenset(known) for place, known in self._known.items()}
-        self._of_element: dict[tuple[str, str, str], Weights] = {}
-        self._in_name: dict[str, dict[str, frozenset[str]]] = {place: {} for place in self._known}
+            self._numbers[place][rest] = number
+        self._weights = np.array([*weights.values()], np.float64)
+        self._in_name: dict[str, dict[str, list[int]]] = {place: {} for place in self._numbers}
 
-    def of_element(self, place: str, tag: str, names: str) -> Weights:
-        """Return the weights of an element's tag, class and id."""
-        key = (place, tag, names)
-        if (found := self._of_element.get(key)) is None:
-            if len(self._of_element) >= MAX_REMEMBERED:
-                self._of_element.clear()
-            found = self._of_element[key] = _summed(self._weights(place, self._in_element(place, tag, names)))
-        return found
+    def of_elements(self, place: str, elements: Iterable[Element]) -> Weights:
+        """Return the weights of the tag, class and id of each element."""
+        numbers: list[int] = []
+        ends: list[int] = []
+        for element in elements:
+            self._add_element(numbers, place, element)
+            ends.append(len(numbers))
+        return self._weigh(*_by_owner(numbers, ends), len(ends))
 
-    def of_text(self, words: Iterable[str]) -> Weights:
-        """Return the weights of the words of a text."""
-        return _summed(self._weights("t", self._words["t"].intersection(words)))
+    def of_texts(self, words: Words) -> Weights:
+        """Return the weights of the words of each text."""
+        return self._weigh(*words.numbers(self._numbers["t"]), len(words.counts))
 
-    def of_image(self, block: Block) -> Weights:
-        """Return the weights of all that an image names: its element, its address and its alternative text."""
-        found = self._weights("ic", self._in_element("ic", block.tag, block.names))
-        for place, words in _image_words(block).items():
-            found += self._weights(place, self._words[place].intersection(words))
-        return _summed(found)
+    def of_images(self, blocks: Iterable[Block]) -> Weights:
+        """Return the weights of all that each image names: its element, its address and its alternative text."""
+        numbers: list[int] = []
+        ends: list[int] = []
+        for block in blocks:
+            self._add_element(numbers, "ic", block.element)
+            for place, words in _image_words(block).items():
+                known = self._numbers[place]
+                numbers += [known[word] for word in words if word in known]
+            ends.append(len(numbers))
+        return self._weigh(*_by_owner(numbers, ends), len(ends))
 
-    def _in_element(self, place: str, tag: str, names: str) -> set[str]:
-        """Return the known words of an element."""
-        words, known = self._words[place], self._in_name[place]
-        found = {tag} if tag in words else set()
-        for name in _split_names(names):
+    def _add_element(self, numbers: list[int], place: str, element: Element) -> None:
+        """Append the known words of an element."""
+        words, known = self._numbers[place], self._in_name[place]
+        if (of_tag := words.get(element.tag)) is not None:
+            numbers.append(of_tag)
+        for name in _split_names(element.names):
             if (of_name := known.get(name)) is None:
                 if len(known) >= MAX_REMEMBERED:
                     known.clear()
-                of_name = known[name] = words.intersection(_name_words(name))
-            if of_name:
-                found |= of_name
+                of_name = known[name] = [words[word] for word in _name_words(name) if word in words]
+            numbers += of_name
+
+    def _weigh(self, owners: Integers, numbers: Integers, count: int) -> Weights:
+        """Return the weights of `count` owners of words, owners in order; a word counts once per owner."""
+        owners, numbers = distinct_pairs(owners, numbers, len(self._weights))
+        weights = self._weights[numbers]
+        begins = np.flatnonzero(np.concatenate([owners[:1] >= 0, owners[1:] != owners[:-1]]))
+        found = np.zeros((3, count))
+        # Long doubles hold sums of such weights without loss: the same whatever their order, as `math.fsum` has them.
+        found[0, owners[begins]] = np.add.reduceat(weights.astype(np.longdouble), begins)
+        found[1, owners[begins]] = np.minimum.reduceat(np.minimum(weights, 0), begins)
+        found[2, owners[begins]] = np.maximum.reduceat(np.maximum(weights, 0), begins)
         return found
 
-    def _weights(self, place: str, known: Iterable[str]) -> list[float]:
-        weights = self._known[place]
-        return [weights[word] for word in known]
 
-
-def _summed(weights: list[float]) -> Weights:
-    """Return sum, smallest and largest; the exact sum does not depend on the order, which sets do not have."""
-    return (math.fsum(weights), min(0.0, *weights), max(0.0, *weights)) if weights else (0.0, 0.0, 0.0)
-
-
-def words_of(text: str) -> list[str]:
-    """Return the words, in lower case, that a text begins with; a single letter may stand among them."""
-    start = text[:FIRST_CHARS].lower()
-    return start.translate(_NO_LETTERS).split() if start.isascii() else WORD.findall(start)
+def _by_owner(numbers: list[int], ends: list[int]) -> tuple[Integers, Integers]:
+    """Return the owner of each number, and the numbers; ends: where those of each owner end."""
+    return np.repeat(np.arange(len(ends)), np.diff(np.array(ends, np.int64), prepend=0)), np.array(numbers, np.int64)
 
 
 def _split_names(names: str) -> list[str]:
@@ -98,8 +106,8 @@ def _name_words(name: str) -> tuple[str, ...]:
     return (*parts, *[f"{a}-{b}" for a, b in pairwise(parts)])
 
 
-def _element_words(tag: str, names: str) -> list[str]:
-    return [tag, *chain.from_iterable(map(_name_words, _split_names(names)))]
+def _element_words(element: Element) -> list[str]:
+    return [element.tag, *chain.from_iterable(map(_name_words, _split_names(element.names)))]
 
 
 def _image_words(block: Block) -> dict[str, list[str]]:
@@ -114,13 +122,13 @@ def _image_words(block: Block) -> dict[str, list[str]]:
 
 def page_words(page: Page) -> list[list[str]]:
     """Return per block the words whose weights its features read: what a lexicon is learned from."""
-    own = [_placed({"c": _element_words(container.tag, container.names)}) for container in page.containers]
+    own = [_placed({"c": _element_words(container)}) for container in page.containers]
     paths: list[frozenset[str]] = [frozenset(own[0])]
     for at in range(1, len(own)):
-        paths.append(paths[page.containers[at].parent] | frozenset(own[at]))
+        paths.append(paths[page.parents[at]] | frozenset(own[at]))
     found = []
     for block in page.blocks:
-        element = _element_words(block.tag, block.names)
+        element = _element_words(block.element)
         if block.image is not None:
             found.append(_placed({"ic": element, **_image_words(block)}))
             continue

@@ -14,7 +14,7 @@ from infimm_data.document import short_url
 from infimm_data.files import exists, file_system, join
 from infimm_data.shards import SampleLocation, read_index, read_manifest
 from infimm_data.tables import read_metadata, read_table
-from pipelines.facts import read_measures
+from pipelines.item_tables import read_measures
 from pipelines.layout import Layout
 from pipelines.stored import stored_items
 

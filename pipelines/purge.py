@@ -7,10 +7,11 @@ passes stored is not rewritten: delete OUT/crawl, OUT/documents and OUT/images w
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -27,17 +28,20 @@ from infimm_data.shards import (
     write_manifest,
     write_shard,
 )
-from infimm_data.tables import fingerprint
+from infimm_data.tables import fingerprint, read_table
 from pipelines.executor import Cluster, Task
-from pipelines.facts import PURGED, Facts, load_facts, purged_urls
+from pipelines.facts import PURGED, BatchedFacts
+from pipelines.item_tables import purged_urls
 from pipelines.layout import Layout
-from pipelines.passes.decide import Decisions, decide
+from pipelines.passes.decide import decide
 from pipelines.passes.decisions import write_decisions
-from pipelines.passes.group import add_document_groups, add_stored_comparisons, thin_indices
+from pipelines.passes.group import thin_indices
+from pipelines.passes.outcome import Decisions
 from pipelines.passes.pack import without_images
+from pipelines.passes.verdicts import KEPT
 from pipelines.report import write_funnel
 from pipelines.run import Run
-from pipelines.stored import ImageGroups, stored_items, stored_recipe, where_a_build_is
+from pipelines.stored import ImageGroups, stored_facts, stored_items, stored_recipe, where_a_build_is
 
 
 @dataclass(frozen=True)
@@ -64,17 +68,13 @@ def purge(layout: Layout, urls: Sequence[str], cluster: Cluster, now: datetime) 
 def _purge(layout: Layout, urls: Sequence[str], cluster: Cluster, now: datetime) -> Purge:
     _remember(layout, urls)
     recipe, items = stored_recipe(layout), stored_items(layout)
-    keys = [item.key for item in items]
-    facts = add_document_groups(load_facts(layout, keys, recipe), recipe.steps, layout, keys)
-    facts = add_stored_comparisons(facts, recipe.steps, layout, keys)
-    incumbents = _packed(layout, facts)
-    facts = ImageGroups().add_to(facts, recipe.steps, incumbents)
-    decisions = decide(facts, recipe.steps, incumbents=incumbents)
-    asked = _asked(facts)
-    kept = set(facts.documents.column("id").filter(pa.array(decisions.documents.kept)).to_pylist())
-    shards, found = _rewrite(layout, asked, kept, urls, cluster)
+    facts = stored_facts(layout, recipe)
+    decisions = decide(facts, recipe.steps, incumbents=packed(layout, facts), images=ImageGroups())
+    asked = _asked(layout, facts, decisions)
+    shards, found = _rewrite(layout, asked, urls, cluster)
     run = Run(recipe, layout, cluster, items=items, shards=shards)
-    _write_down(run, facts, decisions)
+    write_decisions(decisions, items, layout)
+    write_funnel(run, decisions.facts, decisions)
     thin_indices(layout, recipe.steps, found.documents)
     _audit(layout, urls, found, now)
     return found
@@ -86,23 +86,29 @@ def _remember(layout: Layout, urls: Sequence[str]) -> None:
     write_bytes(layout.purge("urls.txt"), "".join(f"{url}\n" for url in every).encode())
 
 
-def _packed(layout: Layout, facts: Facts) -> Mask:
+def packed(layout: Layout, facts: BatchedFacts) -> Mask:
     """Return which documents lie in the shards: a twin does not displace one of them for having lost an image."""
     keys = [place.key for shard in read_manifest(layout.shards) for place in read_index(layout.shards, shard)]
-    found: Mask = pc.is_in(facts.documents.column("id"), value_set=pa.array(keys, type=pa.string())).to_numpy()
+    known = pa.array(keys, type=pa.string())
+    ids = (read_table(layout.document_scores(item), columns=["id"]).column("id") for item in facts.items)
+    return np.concatenate([pc.is_in(one, value_set=known).to_numpy() for one in ids])
+
+
+def _asked(layout: Layout, facts: BatchedFacts, decisions: Decisions) -> dict[str, bool]:
+    """Return the ids of the documents that the list names, by their own URL or by that of an image: are they kept?"""
+    found: dict[str, bool] = {}
+    for item in facts.items:
+        part = facts.of_item(item, {"document": [], "image": []})
+        pages = pc.equal(part.documents.column(PURGED), 1)
+        showing = part.images.column("id").filter(pc.equal(part.images.column(PURGED), 1)).combine_chunks()
+        named = pc.or_(pages, pc.is_in(part.documents.column("id"), value_set=showing)).to_numpy()
+        kept = decisions.documents.line[part.document_rows][named] == KEPT
+        found |= zip(part.documents.column("id").filter(pa.array(named)).to_pylist(), kept.tolist(), strict=True)
     return found
 
 
-def _asked(facts: Facts) -> set[str]:
-    """Return the ids of the documents that the list names: by their own URL or by that of an image."""
-    ids = facts.documents.column("id")
-    pages = ids.filter(pc.equal(facts.documents.column(PURGED), 1)).to_pylist()
-    showing = facts.images.column("id").filter(pc.equal(facts.images.column(PURGED), 1)).to_pylist()
-    return {*pages, *showing}
-
-
 def _rewrite(
-    layout: Layout, asked: Collection[str], kept: Collection[str], urls: Collection[str], cluster: Cluster
+    layout: Layout, asked: Mapping[str, bool], urls: Collection[str], cluster: Cluster
 ) -> tuple[list[ShardInfo], Purge]:
     """Write the shards that hold documents asked for; return all shards, and what changed."""
     folder, tasks, places = layout.shards, [], []
@@ -111,7 +117,7 @@ def _rewrite(
         here = read_index(folder, shard)
         if any(place.key in asked for place in here):
             places += [place for place in here if place.key in asked]
-            gone = {place.key for place in here if place.key in asked and place.key not in kept}
+            gone = {place.key for place in here if not asked.get(place.key, True)}
             tasks.append(Task(shard.name, (folder, number, here, gone, frozenset(urls))))
     if tasks:
         remove(join(folder, "manifest.json"))  # a folder with a manifest is a finished set of shards
@@ -121,8 +127,8 @@ def _rewrite(
     written = {info.name: info for info in report.results}
     shards = [written.get(shard.name, shard) for shard in shards]
     write_manifest(folder, shards)
-    left = tuple(sorted(place.key for place in places if place.key not in kept))
-    thinned = tuple(sorted(place.key for place in places if place.key in kept))
+    left = tuple(sorted(place.key for place in places if not asked[place.key]))
+    thinned = tuple(sorted(place.key for place in places if asked[place.key]))
     return shards, Purge(left, thinned, tuple(sorted(written)))
 
 
@@ -134,11 +140,6 @@ def purge_shard(
         without_images(read_sample(folder, place), urls) for place in places if place.key not in gone
     ]
     return write_shard(folder, number, samples, fingerprint=fingerprint("purge", sorted(gone), sorted(urls)))
-
-
-def _write_down(run: Run, facts: Facts, decisions: Decisions) -> None:
-    write_decisions(facts, decisions, run.items, run.layout)
-    write_funnel(run, facts, decisions)
 
 
 def _audit(layout: Layout, urls: Sequence[str], found: Purge, now: datetime) -> None:

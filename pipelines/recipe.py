@@ -24,6 +24,7 @@ from infimm_data.comparing import ComparesEmbeddings, GroupsImages
 from infimm_data.config import Settings, build_entry, load_yaml, parse_settings
 from infimm_data.document import Document
 from infimm_data.errors import ConfigError, did_you_mean
+from infimm_data.list_files import ReadsFiles
 from infimm_data.rules import DUMP_PREFIX, EditsDocument, Filter, MeasuresDocument
 from infimm_data.vectors import ScoresEmbeddings, StoresEmbeddings
 from pipelines.fetch_settings import FetchSettings
@@ -43,8 +44,9 @@ class DedupSettings(Settings):
 
     rank: measures of documents, the most important first; of several copies the one with the highest stays, then the
     first in the dump. A minus before a name asks for the lowest. "images_kept" counts the images still kept when the
-    step is asked, "date" is the page's. memory: bytes that all workers together hold while they compare, as a number
-    or like "2GB"; the rest lies on disk, below OUT/groups. against: OUT of a finished build; documents that are
+    step is asked, "date" is the page's. memory: bytes that all workers together hold while they compare, and the
+    driver while it decides, as a number or like "2GB"; the rest lies on disk, below OUT/groups and in the folder for
+    temporary files. against: OUT of a finished build; documents that are
     copies of what its shards hold are dropped.
     """
 
@@ -137,9 +139,10 @@ def vectors_of(steps: Sequence[Step], reader: ScoresEmbeddings | ComparesEmbeddi
     return None
 
 
-def load_recipe(path: str) -> Recipe:
+def load_recipe(path: str, *, needs_files: bool = True) -> Recipe:
     """Return the recipe in a YAML file.
 
+    needs_files: whether the lists that steps name must be there: a build reads them, and stores what they say of it.
     Raises ConfigError in one line that names the file, the step, what was found and the nearest valid key.
     """
     read = parse_settings(load_yaml(path), _RecipeFile, where=path)
@@ -150,10 +153,22 @@ def load_recipe(path: str) -> Recipe:
     for number, entry in enumerate(read.steps, 1):
         where = f"{path}, step {number}"
         built = build_entry(FILTERS, entry, kind_key="filter", where=where)
+        if needs_files:
+            _check_files(built, f"{where}: {entry['filter']}")
         steps.append(Step(entry["filter"], built))
         _check_step(steps[-1], steps[:-1], read.fetch, where)
-    _check_dedup(read.dedup, steps, path)
+    _check_memory(read.dedup, path)
+    if needs_files:
+        _check_rank(read.dedup, steps, path)
     return Recipe(path, read.source["kind"], source, tuple(steps), read.fetch, read.output, read.dedup)
+
+
+def _check_files(settings: Filter, where: str) -> None:
+    if isinstance(settings, ReadsFiles):
+        try:
+            settings.check_files()
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
 
 
 def _check_step(step: Step, before: Sequence[Step], fetch: FetchSettings, where: str) -> None:
@@ -175,12 +190,16 @@ def _check_step(step: Step, before: Sequence[Step], fetch: FetchSettings, where:
         )
 
 
-def _check_dedup(dedup: DedupSettings, steps: Sequence[Step], path: str) -> None:
-    """Raise ConfigError on a memory that is no size, and on a rank by what no step measures."""
+def _check_memory(dedup: DedupSettings, path: str) -> None:
+    """Raise ConfigError on a memory that is no size."""
     try:
         _ = dedup.memory_bytes
     except ConfigError as error:
         raise ConfigError(f"{path}: dedup.memory: {error}") from None
+
+
+def _check_rank(dedup: DedupSettings, steps: Sequence[Step], path: str) -> None:
+    """Raise ConfigError on a rank by what no step measures; filters that look into a list read it to say."""
     nothing = Document(id="", nodes=())
     measured = [
         name for step in steps if isinstance(step.filter, MeasuresDocument) for name in step.filter.measure(nothing)

@@ -17,18 +17,22 @@ from rich.table import Table
 from rich.text import Text
 
 from infimm_data.files import exists, read_bytes, write_bytes
+from infimm_data.rules import Level
 from infimm_data.shards import ShardInfo
 from infimm_data.tables import read_metadata
-from pipelines.facts import Facts
+from pipelines.facts import BatchedFacts
 from pipelines.layout import Layout
-from pipelines.passes.decide import Decisions
+from pipelines.passes.outcome import Decisions
 from pipelines.passes.verdicts import WITH_DOCUMENT
 from pipelines.run import Run
+
+BENCHMARKS = ("benchmark_text", "benchmark_image")
+"""The steps that look for benchmarks, and their measures that name them."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-def write_funnel(run: Run, facts: Facts, decisions: Decisions) -> None:
+def write_funnel(run: Run, facts: BatchedFacts, decisions: Decisions) -> None:
     """Write report/funnel.json: the same bytes for the same result."""
     write_bytes(run.layout.report("funnel.json"), _json(funnel(run, facts, decisions)))
 
@@ -51,7 +55,7 @@ def _json(data: Any) -> bytes:
     return (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def funnel(run: Run, facts: Facts, decisions: Decisions) -> dict[str, Any]:
+def funnel(run: Run, facts: BatchedFacts, decisions: Decisions) -> dict[str, Any]:
     """Return the whole funnel as plain data.
 
     Raises AssertionError when kept + dropped is not what came in, which would be a fault of ours.
@@ -61,10 +65,11 @@ def funnel(run: Run, facts: Facts, decisions: Decisions) -> dict[str, Any]:
         lost = int((verdicts.line == WITH_DOCUMENT).sum())
         assert int(verdicts.kept.sum()) + dropped + lost == len(verdicts.line), f"{level}s: kept + dropped = in"
     dump = _dump_counts(run.layout, run.keys)
+    is_compared = any(step.name in BENCHMARKS for step in run.recipe.steps)
     return {
         "dump": {"work_items": len(run.items), **dump},
         "fetched": _sum(read_metadata(run.layout.images(item))[1] for item in run.keys),
-        "benchmarks": benchmark_counts(facts),
+        "benchmarks": benchmark_counts(facts) if is_compared else {},
         "steps": [asdict(line) for line in decisions.funnel],
         "documents": {"in": facts.num_documents, "kept": int(decisions.documents.kept.sum())},
         "images": {
@@ -76,12 +81,13 @@ def funnel(run: Run, facts: Facts, decisions: Decisions) -> dict[str, Any]:
     }
 
 
-def benchmark_counts(facts: Facts) -> dict[str, dict[str, int]]:
+def benchmark_counts(facts: BatchedFacts) -> dict[str, dict[str, int]]:
     """Return how many documents and images of the set, kept or not, each benchmark was found in."""
     found: dict[str, dict[str, int]] = {}
-    for level, table in (("documents", facts.documents), ("images", facts.images)):
-        for measure in ("benchmark_text", "benchmark_image"):
-            if measure in table.column_names:
+    columns: dict[Level, tuple[str, ...]] = {"document": BENCHMARKS, "image": BENCHMARKS}
+    for part in (facts.of_item(item, columns) for item in facts.items):
+        for level, table in (("documents", part.documents), ("images", part.images)):
+            for measure in (name for name in BENCHMARKS if name in table.column_names):
                 counted = pc.value_counts(table.column(measure).cast(pa.string()).drop_null())
                 for entry in counted.to_pylist():
                     for name in entry["values"].split(","):

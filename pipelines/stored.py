@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from infimm_data.comparing import GroupsImages
+from infimm_data.comparing import ComparesEmbeddings, GroupsImages
 from infimm_data.errors import ConfigError
 from infimm_data.files import exists, join
 from infimm_data.rules import Mask, measured_with
-from pipelines.facts import Facts, load_facts
+from infimm_data.tables import read_table
+from pipelines.batches import StoredFacts
+from pipelines.facts import BatchedFacts, Facts, FoundOfImages
+from pipelines.item_tables import load_facts
 from pipelines.layout import Layout, refuse_numbered
-from pipelines.passes.decide import decide
 from pipelines.passes.decisions import decided_items
 from pipelines.passes.group import add_document_groups, add_stored_comparisons, group_images
 from pipelines.recipe import Recipe, Step, load_recipe
@@ -32,7 +34,7 @@ def stored_recipe(layout: Layout) -> Recipe:
     refuse_numbered(layout)
     if not exists(layout.recipe):
         raise ConfigError(f"{layout.out}: no recipe.yaml there; {where_a_build_is(layout.out)}")
-    return honouring_takedowns(load_recipe(layout.recipe), layout)
+    return honouring_takedowns(load_recipe(layout.recipe, needs_files=False), layout)
 
 
 def stored_items(layout: Layout) -> list[WorkItem]:
@@ -42,19 +44,31 @@ def stored_items(layout: Layout) -> list[WorkItem]:
     return found
 
 
-def stored_facts(layout: Layout, recipe: Recipe, *, is_whole: bool = False) -> Facts:
-    """Return what the rules of a stored build read, and no more: tens of millions of documents fit the driver.
+def stored_facts(layout: Layout, recipe: Recipe) -> StoredFacts:
+    """Return what the rules of a stored build read, and no more, within the recipe's memory limit.
 
-    is_whole: all measures and the keys instead. The groups of images are not among them, since they depend on which
-    images are still wanted: `ImageGroups`.
+    The groups of images are not among them, since they depend on which images are still wanted: `ImageGroups`.
     """
-    measures = {rule.measure for step in recipe.steps for rule in step.filter.rules()} | {"status"}
-    measures |= {name.removeprefix("-") for name in recipe.dedup.rank}  # also where no rule asks for it
-    compared = {name for step in recipe.steps if isinstance(step.filter, GroupsImages) for name in step.filter.compares}
+    compared = [step.name for step in recipe.steps if isinstance(step.filter, ComparesEmbeddings)]
+    return StoredFacts(layout, [item.key for item in stored_items(layout)], recipe, compared=compared)
+
+
+def whole_facts(layout: Layout, recipe: Recipe) -> Facts:
+    """Return all measures of a stored build and its keys in memory, without the groups of images."""
     items = [item.key for item in stored_items(layout)]
-    facts = load_facts(layout, items, recipe, None if is_whole else measures | compared)
-    facts = add_document_groups(facts, recipe.steps, layout, items)
+    facts = add_document_groups(load_facts(layout, items, recipe), recipe.steps, layout, items)
     return add_stored_comparisons(facts, recipe.steps, layout, items)
+
+
+def stored_incumbents(layout: Layout, items: Sequence[str]) -> Mask | None:
+    """Return which documents the stored decisions keep where something was taken down, else None.
+
+    What lay in the shards stayed there, in front of its twins: see `purge`.
+    """
+    if not exists(layout.purge("urls.txt")):
+        return None
+    columns = [read_table(layout.decisions("documents", item), columns=["kept"]).column("kept") for item in items]
+    return np.concatenate([column.to_numpy() for column in columns])
 
 
 class ImageGroups:
@@ -62,17 +76,15 @@ class ImageGroups:
 
     def __init__(self) -> None:
         """Start with no groups known."""
-        self._known: dict[str, tuple[Mask, GroupsImages, dict[str, Any]]] = {}
+        self._known: dict[str, tuple[npt.NDArray[np.uint8], GroupsImages, FoundOfImages]] = {}
 
-    def add_to(self, facts: Facts, steps: Sequence[Step], incumbents: Mask | None = None) -> Facts:
-        """Return the facts with the groups of the images still wanted at each step; incumbents: as `decide` takes."""
-        for number, step in enumerate(steps):
-            if isinstance(step.filter, GroupsImages):
-                live = decide(facts, steps[:number], incumbents=incumbents).images.kept
-                known, settings, columns = self._known.get(step.name, (None, None, {}))
-                is_known = known is not None and np.array_equal(known, live)
-                if not is_known or measured_with(settings) != measured_with(step.filter):
-                    columns = group_images(step.filter, facts, live)
-                    self._known[step.name] = live, step.filter, columns
-                facts = facts.with_images(columns)
-        return facts
+    def compare(self, facts: BatchedFacts, step: Step, live: Mask) -> FoundOfImages:
+        """Return what a step measures of the images that are live."""
+        assert isinstance(step.filter, GroupsImages)
+        told = np.packbits(live)
+        known, settings, found = self._known.get(step.name, (None, None, None))
+        is_known = known is not None and np.array_equal(known, told)
+        if found is None or not is_known or measured_with(settings) != measured_with(step.filter):
+            found = group_images(step.filter, facts, live)
+            self._known[step.name] = told, step.filter, found
+        return found

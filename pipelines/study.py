@@ -17,13 +17,15 @@ from infimm_data.document import Document
 from infimm_data.files import exists, file_system, join
 from infimm_data.rules import Level, Mask
 from infimm_data.shards import ShardInfo, read_manifest
-from infimm_data.tables import read_documents, read_table
+from infimm_data.tables import read_documents
 from pipelines.facts import PURGED, Facts
 from pipelines.layout import Layout
-from pipelines.passes.decide import FETCHED, Decisions, decide
+from pipelines.passes.decide import FETCHED, decide
+from pipelines.passes.outcome import Decisions
+from pipelines.passes.values import value_of
 from pipelines.passes.verdicts import KEPT, WITH_DOCUMENT, shown
 from pipelines.recipe import Recipe
-from pipelines.stored import ImageGroups, stored_facts, stored_recipe
+from pipelines.stored import ImageGroups, stored_incumbents, stored_recipe, whole_facts
 
 NO_MEASURES = frozenset({"id", "node", "url", "offset", "sha256", "phash", "status", "stored_sha256"})
 """Columns of the facts that name a row or its bytes, and measure nothing."""
@@ -44,7 +46,8 @@ class Verdict:
 class Study:
     """facts: all measures, the groups of documents included, those of images as the recipe's steps find them.
 
-    measured: the same without the groups of images, which change with the steps before them.
+    measured: the same without the groups of images, which change with the steps before them. incumbents: documents that
+    stay in front of their twins, None where nothing was taken down.
     """
 
     layout: Layout
@@ -52,6 +55,7 @@ class Study:
     facts: Facts
     measured: Facts
     decisions: Decisions
+    incumbents: Mask | None = None
 
     @property
     def shards(self) -> list[ShardInfo]:
@@ -123,12 +127,11 @@ class Study:
         if line == WITH_DOCUMENT:
             return Verdict(False, "document_dropped", "dropped with its document")
         rule = decisions.funnel[line]
-        rows, values = verdicts.drops[line]
         compared = ""
         if rule.measure.endswith("_group"):
             compared = f": another of its group stays, by {rule.threshold}"
         elif rule.threshold and rule.step != FETCHED:
-            compared = f": {shown(values[np.searchsorted(rows, row)])}, threshold {rule.threshold}"
+            compared = f": {shown(value_of(decisions, level, row))}, threshold {rule.threshold}"
         return Verdict(False, rule.reason, f"dropped by {rule.step} as {rule.reason}{compared}")
 
     def find(self, key: str) -> int | None:
@@ -143,14 +146,8 @@ def load_study(layout: Layout, groups: ImageGroups | None = None) -> Study:
     groups: remembers what it found, for questions that follow.
     """
     recipe = stored_recipe(layout)
-    measured = stored_facts(layout, recipe, is_whole=True)
-    # After a takedown what lay in the shards stayed there, in front of its twins: see `purge`.
-    incumbents = _kept(layout, measured.items) if exists(layout.purge("urls.txt")) else None
-    facts = (groups or ImageGroups()).add_to(measured, recipe.steps, incumbents)
-    return Study(layout, recipe, facts, measured, decide(facts, recipe.steps, incumbents=incumbents))
-
-
-def _kept(layout: Layout, items: Sequence[str]) -> Mask:
-    """Return which documents the stored decisions keep."""
-    columns = [read_table(layout.decisions("documents", item), columns=["kept"]).column("kept") for item in items]
-    return np.concatenate([column.to_numpy() for column in columns])
+    measured = whole_facts(layout, recipe)
+    incumbents = stored_incumbents(layout, measured.items)
+    decisions = decide(measured, recipe.steps, incumbents=incumbents, images=groups or ImageGroups())
+    assert isinstance(decisions.facts, Facts)
+    return Study(layout, recipe, decisions.facts, measured, decisions, incumbents)

@@ -12,13 +12,14 @@ import yaml
 from filters.table import FILTERS
 from infimm_data.config import build_entry
 from infimm_data.errors import ConfigError, did_you_mean
-from infimm_data.rules import EditsDocument, measured_with
+from infimm_data.rules import EditsDocument, Mask, measured_with
 from infimm_data.yaml_loader import Loader
-from pipelines.facts import Facts
+from pipelines.facts import BatchedFacts
 from pipelines.layout import Layout
-from pipelines.passes.decide import FETCHED, Decisions, decide
+from pipelines.passes.decide import FETCHED, decide
+from pipelines.passes.outcome import Decisions
 from pipelines.recipe import Step
-from pipelines.stored import ImageGroups, stored_facts, stored_recipe
+from pipelines.stored import ImageGroups, stored_facts, stored_incumbents, stored_recipe
 
 
 @dataclass(frozen=True)
@@ -33,16 +34,24 @@ class Recount:
 
 
 class WhatIf:
-    """Answers for one build, question after question; facts: its stored facts, without groups of images."""
+    """Answers for one build, question after question; facts: its stored facts, without groups of images.
 
-    def __init__(self, facts: Facts, steps: Sequence[Step], groups: ImageGroups | None = None) -> None:
-        """Decide as the build did."""
+    incumbents: as `decide` takes them: after a takedown, twins stand as they do in the shards, now and then, so that
+    what differs is the threshold's doing.
+    """
+
+    def __init__(
+        self, facts: BatchedFacts, steps: Sequence[Step],
+        groups: ImageGroups | None = None, incumbents: Mask | None = None,
+    ) -> None:  # fmt: skip
+        """Decide as the build, or the takedown after it, did."""
         self._facts, self.steps, self._groups = facts, tuple(steps), groups or ImageGroups()
+        self._incumbents = incumbents
         self.now = self._decide(self.steps)
         self._num_unmeasured = _unmeasured(self.now)
 
     def _decide(self, steps: Sequence[Step]) -> Decisions:
-        return decide(self._groups.add_to(self._facts, steps), steps)
+        return decide(self._facts, steps, images=self._groups, incumbents=self._incumbents)
 
     def ask(self, changes: Sequence[str]) -> Recount:
         """Return the recount under changed bounds, as `what_if` takes them."""
@@ -59,7 +68,8 @@ def what_if(layout: Layout, changes: Sequence[str]) -> Recount:
     """
     recipe = stored_recipe(layout)
     changed_steps(recipe.steps, changes)  # a misspelt change is said before anything is read
-    return WhatIf(stored_facts(layout, recipe), recipe.steps).ask(changes)
+    facts = stored_facts(layout, recipe)
+    return WhatIf(facts, recipe.steps, incumbents=stored_incumbents(layout, facts.items)).ask(changes)
 
 
 def changed_steps(steps: Sequence[Step], changes: Sequence[str]) -> tuple[Step, ...]:
@@ -122,12 +132,5 @@ def _only_bound(change: str, step: Step) -> str:
 
 def _unmeasured(found: Decisions) -> int:
     """Count the images dropped because nothing was measured where a looser step now asks: no fetch, no score."""
-    count = 0
-    for number, line in enumerate(found.funnel):
-        if line.step == FETCHED and line.reason == "not_fetched":
-            count += line.dropped
-        elif line.step != FETCHED and line.level == "image":
-            values = found.images.drops[number][1]
-            count += int((values != values).sum())  # NaN alone differs from itself
-            count += sum(value is None for value in values.tolist()) if values.dtype == object else 0
-    return count
+    lines = (line.dropped for line in found.funnel if line.step == FETCHED and line.reason == "not_fetched")
+    return found.num_unmeasured + sum(lines)

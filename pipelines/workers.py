@@ -126,16 +126,19 @@ class TaskWorkers:
             ray.cancel(reference)
 
 
-class _Holder:
-    """An actor that holds a loaded model; one that did not load answers every call with the reason."""
+class Holder:
+    """Holds a loaded model in its worker; one that did not load answers every call with the reason."""
 
     def __init__(self, model: Model) -> None:
+        """Load it."""
         self._loaded = attempt(model.load, model.arguments)
 
     def is_loaded(self) -> bool:
+        """Return whether it did load."""
         return not isinstance(self._loaded, Failure)
 
     def call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        """Call with the model as first argument."""
         if isinstance(self._loaded, Failure):
             problem = f"the model does not load: {self._loaded.problem}"
             return replace(self._loaded, problem=problem, fatal=ConfigError)
@@ -152,7 +155,7 @@ class ModelWorkers:
         self._model = model
         # Ray does not restart them: see the module's docstring.
         self._actor = ray.remote(num_cpus=CPUS_PER_ACTOR, num_gpus=model.num_gpus, max_restarts=0, max_task_retries=0)(
-            _Holder
+            Holder
         )
         self._loading: dict[Any, Any] = {}
         self._free: list[Any] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import io
 import threading
@@ -24,6 +25,20 @@ def png(side=8, colour=(200, 30, 30)):
     return buffer.getvalue()
 
 
+@functools.cache
+def gzip_bomb():
+    """Return what unfolds to BOMB_BYTES."""
+    return gzip.compress(b"\0" * BOMB_BYTES)
+
+
+@functools.cache
+def pixel_bomb():
+    """Return a PNG of 144 million pixels in a few KB."""
+    buffer = io.BytesIO()
+    Image.new("1", (12_000, 12_000)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 PNG = png()
 
 
@@ -38,6 +53,10 @@ class _Page(BaseHTTPRequestHandler):
         if self.path == "/robots.txt":  # told apart: what tests count are the images
             web.robots_asked += 1
             web.robots(self)
+            return
+        if self.path == "/.well-known/tdmrep.json":
+            web.tdmrep_asked += 1
+            web.tdmrep(self)
             return
         with web.lock:
             web.paths.append(self.path)
@@ -80,6 +99,12 @@ class _Page(BaseHTTPRequestHandler):
         self.protocol_version = "HTTP/1.1"
         self.answer(200, b"zz\r\n" + PNG + b"\r\n0\r\n\r\n", Transfer_Encoding="chunked", Content_Length=None)
 
+    def page_bad_chunks_later(self, rest):
+        self.protocol_version = "HTTP/1.1"
+        self.answer(200, b"", Transfer_Encoding="chunked", Content_Length=None)
+        time.sleep(0.2)  # in a packet of its own
+        self.wfile.write(b"zz\r\n" + PNG + b"\r\n0\r\n\r\n")
+
     def page_cut_chunks(self, rest):
         self.protocol_version = "HTTP/1.1"
         self.answer(200, b"%x\r\n" % len(PNG) + PNG[:20], Transfer_Encoding="chunked", Content_Length=None)
@@ -102,9 +127,7 @@ class _Page(BaseHTTPRequestHandler):
             self.answer(200, PNG)
 
     def page_pixel_bomb(self, rest):
-        buffer = io.BytesIO()
-        Image.new("1", (12_000, 12_000)).save(buffer, "PNG")
-        self.answer(200, buffer.getvalue())
+        self.answer(200, self.server.web.pixel_bomb)
 
     def page_ok(self, rest):
         self.answer(200, PNG, Content_Type="image/png")
@@ -237,8 +260,10 @@ class HostileWeb:
         self.most_at_once = 0
         self.robots_asked = 0
         self.robots = _Page.page_absent_robots  # what answers for /robots.txt, given the handler
+        self.tdmrep_asked = 0
+        self.tdmrep = _Page.page_absent_robots  # and for /.well-known/tdmrep.json
         self.closing = threading.Event()
-        self.bomb = gzip.compress(b"\0" * BOMB_BYTES)
+        self.bomb, self.pixel_bomb = gzip_bomb(), pixel_bomb()  # made here: the client's time runs while it is asked
 
     def __enter__(self):
         self._server: BaseServer = _Server(("127.0.0.1", 0), _Page)

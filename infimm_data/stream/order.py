@@ -32,7 +32,7 @@ class Index:
     def __init__(self, shards: Sequence[str], numbers: npt.NDArray[np.int32], columns: pa.Table) -> None:
         """shards: their names; numbers: which of them each row of `columns` (INDEX_SCHEMA) is in."""
         self._shards, self._numbers = shards, numbers
-        self._keys = columns["key"].cast(pa.large_string()).combine_chunks()
+        self._keys = columns["key"]  # left in its chunks: one array of strings ends at 2 GB
         self._offsets, self._sizes, self._images, self._words = (
             np.from_dlpack(columns[name].combine_chunks())  # to_numpy would import pandas: half a second at every start
             for name in ("offset", "size", "num_images", "num_words")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from infimm_data.shards import Sample
 from infimm_data.stream.tokens import Tokens
 
@@ -28,7 +26,7 @@ class Piece:
     @property
     def num_images(self) -> int:
         """Images that its tokens look at."""
-        return len(np.unique(self.tokens.image_index[self.tokens.image_index >= 0]))
+        return sum(number >= 0 for number in self.tokens.seen)
 
     def cut(self, length: int) -> tuple[Piece, Piece]:
         """Return its first `length` tokens and the others."""

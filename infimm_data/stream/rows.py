@@ -144,7 +144,7 @@ def _see(
             number -= 1
         return -1
 
-    latest = {int(number): good(int(number)) for number in np.unique(piece.tokens.image_index)}
+    latest = {number: good(number) for number in piece.tokens.seen}
     shown = sorted({number for number in latest.values() if number >= 0})
     place = {number: i for i, number in enumerate(shown)} | {-1: -1}
     index = np.array([place[latest[int(number)]] for number in piece.tokens.image_index], dtype=np.int64)

@@ -27,8 +27,10 @@ def _codes(characters: str) -> npt.NDArray[np.uint32]:
     return np.array([ord(character) for character in characters], dtype=np.uint32)
 
 
-_IS_SPACE = np.array([chr(code).isspace() for code in range(0x3002)])  # U+3000 is the last one that is
-_UNSPACED_ENDS, _ENDS, _QUOTES = _codes("。！？"), _codes(".!?…"), _codes("\"'”’)]")
+_KNOWN = 0x3002  # code points that the tables hold; U+3000 is the last that is in one, what comes after is in none
+_IS_SPACE = np.array([chr(code).isspace() for code in range(_KNOWN)])
+_IS_END, _IS_QUOTE = (np.isin(np.arange(_KNOWN), _codes(characters)) for characters in (".!?…", "\"'”’)]"))
+_UNSPACED_ENDS = _codes("。！？")
 
 Ints = npt.NDArray[np.int64]
 
@@ -69,6 +71,11 @@ class Tokens:
     def part(self, start: int, stop: int) -> Tokens:
         """Return the tokens from `start` up to `stop`."""
         return Tokens(*(array[start:stop] for array in (self.ids, self.labels, self.image_index, self.cuts)))
+
+    @property
+    def seen(self) -> list[int]:
+        """Return what `image_index` holds, each once, sorted; -1 where a token sees no image."""
+        return (np.flatnonzero(np.bincount(self.image_index + 1)) - 1).tolist()
 
     @property
     def has_loss(self) -> bool:
@@ -158,19 +165,19 @@ def cut_qualities(text: str) -> Ints:
     """
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     qualities = np.full(len(codes) + 1, INSIDE_WORD, dtype=np.int64)
-    is_space = _IS_SPACE[np.minimum(codes, len(_IS_SPACE) - 1)]
+    known = np.minimum(codes, _KNOWN - 1)
+    is_space = _IS_SPACE[known]
     edges = np.flatnonzero(np.diff(is_space, prepend=False, append=False))
     starts, stops = edges[::2], edges[1::2]  # of the runs of white space
-    before = np.where(starts > 0, codes[starts - 1], 0)
-    second = np.where(starts > 1, codes[np.maximum(starts - 2, 0)], 0)
+    before = np.where(starts > 0, known[starts - 1], 0)
+    second = np.where(starts > 1, known[np.maximum(starts - 2, 0)], 0)
     lines = np.concatenate([[0], np.cumsum(codes == ord("\n"))])
-    ends_sentence = (
-        np.isin(before, _ENDS) | (np.isin(second, _ENDS) & np.isin(before, _QUOTES)) | (lines[stops] > lines[starts])
-    )
+    ends_sentence = _IS_END[before] | (_IS_END[second] & _IS_QUOTE[before]) | (lines[stops] > lines[starts])
     found = np.where(ends_sentence, AT_SENTENCE, AT_WORD)
     qualities[:-1][is_space] = np.repeat(found, stops - starts)
     qualities[stops] = found
-    qualities[1:][(codes[:, None] == _UNSPACED_ENDS).any(1)] = AT_SENTENCE
+    for end in _UNSPACED_ENDS:
+        qualities[1:][codes == end] = AT_SENTENCE
     return qualities
 
 

@@ -38,16 +38,30 @@ class ImageFolder:
     def url(self, name: str) -> str | None:
         """Return the URL of the image node for a name of the annotation file; None for a name that is not safe.
 
-        That is the name itself where the file lies in a folder, a web or `data:` address as it is. Not safe: empty,
-        absolute, with `..`, a backslash, NUL or another scheme, or a link that leads out of the folder.
+        That is the name itself where the file lies in a folder, of an absolute one what follows the folder's path, a
+        web or `data:` address as it is. Not safe: empty, absolute and elsewhere, with `..`, a backslash, NUL or
+        another scheme, or a link that leads out of the folder.
         """
         if name.startswith(WEB) or name[: len(_INLINE)].lower() == _INLINE:
             return name
+        name = name[self._length_of_root(name) :]
         if not _stays_below(name):
             return None
         if self._is_web:
             return join(self._root, quote(name))
         return name if self._path(name) is not None else None
+
+    def refusal(self, name: str) -> str:
+        """Say why `url` is None for a name, and what helps where something does."""
+        hint = "; set images_root to a folder above it" if name.startswith("/") and self._is_local else ""
+        return f"{name[:200]!r} does not lie in the folder of images{hint}"
+
+    def _length_of_root(self, name: str) -> int:
+        """Return how many characters of an absolute name are the path of the folder, as given or without links."""
+        if not (self._is_local and name.startswith("/")):
+            return 0
+        roots = (os.path.join(os.path.abspath(self._inside), ""), self._base)
+        return max((len(root) for root in roots if name.startswith(root)), default=0)
 
     def _path(self, name: str) -> str | None:
         """Return the path of a name below the folder, None where a link leads out; the name is safe by its text."""
@@ -58,11 +72,12 @@ class ImageFolder:
 
     def other_suffix(self, name: str) -> str | None:
         """Return the name under which a missing file lies there with another suffix (a.gif for a.jpg), or None."""
+        root, name = name[: self._length_of_root(name)], name[self._length_of_root(name) :]
         if self._is_web or not _stays_below(name) or self._size(name) is not None:
             return None
         stem = os.path.splitext(name)[0]
         others = (stem + suffix for suffix in _OTHER_SUFFIXES)
-        return next((other for other in others if self._size(other) is not None), None)
+        return next((root + other for other in others if self._size(other) is not None), None)
 
     def _size(self, name: str) -> int | None:
         """Return the bytes of a file in the folder; None where there is no such file, or no plain one."""

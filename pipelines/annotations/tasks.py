@@ -21,7 +21,8 @@ Compared with what public loaders of the official files read: OCR-VQA in open-mm
 its own script saves a cover with the suffix of imageURL, LLaVA's as .jpg), DocVQA (questionId, docId,
 ucsf_document_id, data_split) as HuggingFaceM4/DocumentVQA lists them, ST-VQA (file_path below `train/`; dataset and
 file_name beside it), TextCaps (dl.fbaipublicfiles.com/textvqa/data/textcaps: image_path, flickr_original_url beside
-it), TextVQA (image_id with .jpg below `train_images/`).
+it), TextVQA (image_id with .jpg below `train_images/`), GQA in NVIDIA NeMo 1.0 (collections/vis/datasets: groups,
+types, semantic, semanticStr and fullAnswer beside what is read).
 """
 
 from __future__ import annotations

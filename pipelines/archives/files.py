@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from infimm_data.errors import SourceError
 from pipelines.archives.records import Damage, Record, read_records
-from pipelines.archives.remote import READ_ERRORS, archive_file_system
+from pipelines.archives.remote import READ_ERRORS, archive_file_system, check_seekable
 from pipelines.dump_files import list_dump_files
 
 SUFFIXES = (".warc", ".warc.gz", ".arc", ".arc.gz", ".wacz")
@@ -42,6 +42,7 @@ def open_archive(path: str) -> Iterator[BinaryIO]:
     try:
         filesystem, inside = archive_file_system(path)
         with filesystem.open(inside, "rb") as file:
+            check_seekable(file)
             yield file
     except READ_ERRORS as error:
         problem = error.__cause__ or error  # fsspec wraps what HTTP answered

@@ -14,6 +14,7 @@ from typing import Any
 
 import aiohttp
 import fsspec
+from fsspec.implementations.http import HTTPStreamFile
 from yarl import URL
 
 from infimm_data.files import file_system
@@ -51,6 +52,12 @@ def archive_file_system(path: str) -> tuple[Any, str]:
         return file_system(path)
     host = URL(path).raw_host or ""
     return fsspec.filesystem("http", get_client=_new_client, client_kwargs={"trusted_host": host}), path
+
+
+def check_seekable(file: Any) -> None:
+    """Raise StoreError where a file over HTTP can only be read from its beginning on, once."""
+    if isinstance(file, HTTPStreamFile):
+        raise StoreError("the server does not answer byte ranges; download the file and give its local path")
 
 
 async def _new_client(*, loop: object, trusted_host: str) -> aiohttp.ClientSession:

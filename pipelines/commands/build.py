@@ -12,7 +12,7 @@ from rich.console import Console
 from infimm_data.errors import ConfigError
 from infimm_data.rules import DUMP_PREFIX
 from pipelines.build import Pass, build
-from pipelines.executor import Cluster
+from pipelines.executor import RAY_FLAG, Cluster
 from pipelines.http_session import ConnectTo
 from pipelines.layout import Layout
 from pipelines.passes.crawl import outcomes
@@ -43,7 +43,7 @@ def add_commands(commands: Any) -> None:
         parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         parser.add_argument("recipe", help="YAML recipe, see configs/build/")
         parser.add_argument("--out", required=True, help="folder of the build, local or an fsspec URL")
-        parser.add_argument("--ray", metavar="ADDRESS", help="a running Ray cluster; default: Ray on this machine")
+        parser.add_argument("--ray", metavar="ADDRESS", help=RAY_FLAG)
         parser.add_argument("--workers", type=int, metavar="N", help="processes on this machine; default: its cores")
         parser.add_argument("--dry-run", action="store_true", help="list work items and columns, estimate, stop")
         parser.add_argument(

@@ -6,19 +6,18 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from infimm_data.config import load_settings, parse_settings
 from infimm_data.errors import ConfigError
 from infimm_data.files import resolve
-from infimm_data.stream.explain import Explained, explain, find_row
-from infimm_data.stream.reader import Reader
-from infimm_data.stream.stream import position_of
 from infimm_data.stream.tokens import IGNORED
 from pipelines.report import say
-from pipelines.row_picture import draw_row
+
+if TYPE_CHECKING:
+    from infimm_data.stream.explain import Explained
 
 SIDE = 96  # pixels of the images in the picture
 CONTEXT = 12  # tokens before and after the one that is asked for
@@ -42,9 +41,13 @@ def add_commands(commands: Any) -> None:
 
 def run_explain(arguments: argparse.Namespace, console: Console) -> bool:
     """Print what a row is made of and draw it."""
+    from infimm_data.stream.explain import explain, find_row
+    from infimm_data.stream.reader import Reader
+    from infimm_data.stream.stream import position_of
     from model.config import TrainConfig
     from model.semantics import as_seen
     from model.tokenizer import load_tokenizer
+    from pipelines.row_picture import draw_row
 
     config, states = _recipe_of(arguments.recipe, TrainConfig)
     rows = config.rows_per_step

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from infimm_data.errors import ConfigError
 from infimm_data.files import exists, join, read_bytes
-from pipelines.executor import Cluster
+from pipelines.executor import RAY_FLAG, Cluster
 from pipelines.layout import Layout
 from pipelines.life import DocumentLife, ImageLife, documents_of, skipped_of
 from pipelines.passes.decide import BY_RANK, EARLIER_DATASET
@@ -69,7 +69,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _add_cluster_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--ray", metavar="ADDRESS", help="a running Ray cluster; default: Ray on this machine")
+    parser.add_argument("--ray", metavar="ADDRESS", help=RAY_FLAG)
     parser.add_argument("--workers", type=int, metavar="N", help="processes on this machine; default: its cores")
 
 

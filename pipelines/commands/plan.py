@@ -6,15 +6,17 @@ import argparse
 import statistics
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from infimm_data.config import load_settings
 from infimm_data.errors import ConfigError
 from infimm_data.files import resolve
-from infimm_data.stream.reader import Position, Reader
 from pipelines.report import say
+
+if TYPE_CHECKING:
+    from infimm_data.stream.reader import Position, Reader
 
 LOOKED_AT = 1024  # documents that the figures per row are taken from: the first windows of the run itself
 ROOM = 0.9  # share of a device's memory that may be planned for
@@ -52,6 +54,7 @@ class _Rows:
 
 def run_plan(arguments: argparse.Namespace, console: Console) -> bool:
     """Print the plan of a recipe; nothing is trained and no image decoded."""
+    from infimm_data.stream.reader import Reader
     from model.config import TrainConfig
     from model.flops import count_flops
     from model.plan import memory_of, model_without_weights, parts_of

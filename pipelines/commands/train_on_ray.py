@@ -22,7 +22,7 @@ from model.sample_captions import SampleCaptions
 from model.stopping import Stop
 from model.train import TrainResult, train
 from model.train_log import read_metrics
-from pipelines.executor import Cluster
+from pipelines.executor import OFF, Cluster
 
 MAX_FAILURES = (
     3  # lost workers (preempted, out of memory) after which a run gives up; each time it goes on where it was
@@ -67,6 +67,8 @@ def train_on_ray(config: TrainConfig, launch: Launch, *, address: str, workers: 
 
     Raises ConfigError when the cluster does not answer or has no room for the workers, InfiMMError when training fails.
     """
+    if address == OFF:
+        raise ConfigError(f"--ray {OFF}: leave the flag out to train without Ray")
     with Cluster(address=None if address == LOCAL else address) as cluster:
         gpus, cpus = cluster.num_gpus, cluster.num_cpus
         is_cuda = config.device != "cpu" and gpus > 0

@@ -23,10 +23,10 @@ from pipelines.archives.writer import REQUEST, RESPONSE, WARC_FIELDS, warc_field
 from pipelines.crawl.exchange import Exchange
 from pipelines.crawl.payloads import KINDS, Payload, Payloads, payload_digest, revisit_fields
 
-Kind = Literal["page", "image", "robots", "sitemap"]
+Kind = Literal["page", "image", "robots", "tdmrep", "sitemap"]
 
 OPEN = ".open"  # as Heritrix marks them
-_STORED: frozenset[str] = frozenset(("robots", "sitemap"))  # answers that a later run needs again
+_STORED: frozenset[str] = frozenset(("robots", "tdmrep", "sitemap"))  # answers that a later run needs again
 _METADATA_BYTES = 1 << 16
 REVISIT = "revisit"
 """The outcome of a visit whose answer was the same as an earlier one."""
@@ -80,7 +80,7 @@ class PartArchive:
         return _key(kind, url) in self._done
 
     def stored(self, kind: Kind, url: str) -> tuple[str, bytes] | None:
-        """Return (date, response block) of an earlier visit to a robots.txt or a sitemap, or None."""
+        """Return (date, response block) of an earlier visit to a file of rules or a sitemap, or None."""
         place = self._stored.get((kind, url))
         if place is None:
             return None

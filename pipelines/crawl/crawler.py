@@ -15,6 +15,7 @@ from pipelines.archives.records import Record
 from pipelines.crawl.archive import Kind, PartArchive
 from pipelines.crawl.exchange import Exchange
 from pipelines.crawl.polite import MAX_DEAD, GaveUpError, PoliteClient
+from pipelines.crawl.reservations import PATH, Rule, is_reserved, read_reservations
 from pipelines.crawl.robots import MAX_ROBOTS_BYTES, MAX_ROBOTS_REDIRECTS, Robots, read_robots, refuses_use
 from pipelines.crawl.settings import CrawlSettings
 from pipelines.crawl.sitemap import MAX_SITEMAP_BYTES, BadSitemapError, read_sitemap
@@ -31,10 +32,13 @@ MAX_HTML_DEPTH = 10_000
 ROBOTS_LIFE = timedelta(hours=24)  # RFC 9309, 2.4
 _MAX_ROBOTS = 5_000  # origins whose rules are in memory
 _OF_THE_HOST = frozenset({"private_address", "unknown_host", "bad_certificate"})  # true of its pages as well
+_PAGES = ("text/html", "application/xhtml+xml", "")  # media types
+_Rules = tuple[Robots, tuple[Rule, ...]]  # and what tdmrep.json reserves
 _ACCEPT: Mapping[Kind, str] = {
     "page": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5",
     "image": "image/*,*/*;q=0.5",
     "robots": "text/plain,*/*;q=0.5",
+    "tdmrep": "application/json,*/*;q=0.5",
     "sitemap": "application/xml,text/xml,text/plain,*/*;q=0.5",
 }
 
@@ -67,7 +71,7 @@ async def crawl_part(
 class _Crawler:
     def __init__(self, archive: PartArchive, settings: CrawlSettings, client: PoliteClient) -> None:
         self._archive, self._settings, self._client = archive, settings, client
-        self._robots: OrderedDict[str, asyncio.Task[Robots]] = OrderedDict()
+        self._rules: OrderedDict[str, asyncio.Task[_Rules]] = OrderedDict()
         self._images: set[str] = set()  # under way: two pages may show the same at once
 
     async def host(self, host: str, pages: Sequence[str], sitemaps: Sequence[str]) -> None:
@@ -124,7 +128,7 @@ class _Crawler:
         try:
             for _ in range(self._settings.fetch.max_redirects + 1):
                 asked = check_url(url, self._settings.fetch)
-                await self._check_robots(asked)
+                await self._check_rules(kind, asked)
                 exchange = await self._client.ask(asked, accept=_ACCEPT[kind], max_bytes=limit)
                 exchanges.append(exchange)
                 if exchange.status not in REDIRECTS:
@@ -135,9 +139,9 @@ class _Crawler:
             return problem.reason, exchanges
         return "too_many_redirects", exchanges
 
-    async def _check_robots(self, url: URL) -> None:
+    async def _check_rules(self, kind: Kind, url: URL) -> None:
         """Raise Refused where a host does not want the request, or wants more patience than we have."""
-        robots = await self._rules(url.origin())
+        robots, reserved = await self._rules_of(url.origin())
         if robots.rules is None:
             raise Refused(robots.problem)
         if not robots.allows(str(url)):
@@ -146,41 +150,59 @@ class _Crawler:
             raise Refused("crawl_delay_too_long")
         host = self._client.host(url.raw_host or "")
         host.delay_s = max(self._settings.delay_s, robots.delay_s)
+        if kind != "sitemap" and is_reserved(reserved, url.raw_path_qs):
+            raise Refused("opted_out")
 
-    async def _rules(self, origin: URL) -> Robots:
+    async def _rules_of(self, origin: URL) -> _Rules:
         """Return the rules of an origin, asked for once; whoever comes meanwhile waits for the same answer."""
         key = str(origin)
-        if key not in self._robots:
-            self._robots[key] = asyncio.create_task(self._read_robots(origin))
-            while len(self._robots) > _MAX_ROBOTS and next(iter(self._robots.values())).done():
-                self._robots.popitem(last=False)
-        self._robots.move_to_end(key)
-        return await self._robots[key]
+        if key not in self._rules:
+            self._rules[key] = asyncio.create_task(self._read_rules(origin))
+            while len(self._rules) > _MAX_ROBOTS and next(iter(self._rules.values())).done():
+                self._rules.popitem(last=False)
+        self._rules.move_to_end(key)
+        return await self._rules[key]
 
-    async def _read_robots(self, origin: URL) -> Robots:
-        first = url = str(origin.with_path("/robots.txt"))
-        stored = self._archive.stored("robots", first)
+    async def _read_rules(self, origin: URL) -> _Rules:
+        response, outcome = await self._file("robots", str(origin.with_path("/robots.txt")))
+        if response is None:
+            robots = Robots(None, self._settings.agent)
+            return replace(robots, problem=outcome if outcome in _OF_THE_HOST else robots.problem), ()
+        robots = self._read_robots(response)
+        url = str(origin.with_path(PATH))
+        if not self._settings.fetch.tdmrep or not robots.allows(url):
+            return robots, ()
+        response, _ = await self._file("tdmrep", url)
+        message = _message(response or b"")
+        if message.status != 200:
+            return robots, ()
+        return robots, read_reservations(_decoded(message, MAX_ROBOTS_DECODED_BYTES) or b"", origin.raw_host or "")
+
+    async def _file(self, kind: Kind, first: str) -> tuple[bytes | None, str]:
+        """Return the answer for a file of rules, None for none, and how asking came out; a young answer is kept."""
+        stored = self._archive.stored(kind, first)
         if stored is not None and datetime.now(UTC) - datetime.fromisoformat(stored[0]) < ROBOTS_LIFE:
-            return self._read_rules(stored[1])
+            return stored[1], "stored"
+        url, response, outcome = first, None, "too_many_redirects"
         exchanges: list[Exchange] = []
-        outcome, robots = "too_many_redirects", Robots(None, self._settings.agent)
         try:
             for _ in range(MAX_ROBOTS_REDIRECTS + 1):
                 asked = check_url(url, self._settings.fetch)
-                exchange = await self._client.ask(asked, accept=_ACCEPT["robots"], max_bytes=MAX_ROBOTS_BYTES)
+                exchange = await self._client.ask(asked, accept=_ACCEPT[kind], max_bytes=MAX_ROBOTS_BYTES)
                 exchanges.append(exchange)
                 outcome = f"http_{exchange.status}"
                 if exchange.status not in REDIRECTS:
-                    robots = self._read_rules(exchange.response)
+                    response = exchange.response
                     break
                 url = joined(asked, exchange.headers.get("location", [""])[0])
         except (Refused, GaveUpError) as problem:
             outcome = problem.reason
-            robots = replace(robots, problem=outcome if outcome in _OF_THE_HOST else robots.problem)
-        self._archive.append("robots", first, outcome, exchanges, keeps_last=True)
-        return robots
+        # A page in the place of a tdmrep.json is not kept: a build would take it for one of the host's pages.
+        is_page = kind == "tdmrep" and outcome == "http_200" and exchanges[-1].media_type in _PAGES
+        self._archive.append(kind, first, outcome, exchanges, keeps_last=not is_page)
+        return response, outcome
 
-    def _read_rules(self, response: bytes) -> Robots:
+    def _read_robots(self, response: bytes) -> Robots:
         message = _message(response)
         body = _decoded(message, MAX_ROBOTS_DECODED_BYTES)
         status = message.status or 500
@@ -236,7 +258,7 @@ def _decoded(message: HttpMessage, max_bytes: int) -> bytes | None:
 
 def _html(exchange: Exchange) -> tuple[bytes, str | None]:
     """Return the page of an answer and its charset; b"" for what is no page."""
-    if exchange.media_type not in ("text/html", "application/xhtml+xml", ""):
+    if exchange.media_type not in _PAGES:
         return b"", None
     message = _message(exchange.response)
     return _decoded(message, MAX_PAGE_DECODED_BYTES) or b"", message.charset

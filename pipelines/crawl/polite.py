@@ -1,10 +1,13 @@
-"""Asks hosts at their pace: one request at a time each, a pause between two, longer when a host asks for it."""
+"""Asks hosts at their pace: one request at a time each, a pause between two, longer when a host asks for it.
+
+What is remembered of a host and its turn are those of the image fetcher (`pipelines.host_pace`). What follows from a
+failure is not: a page is worth more patience than one image of many, so here a timeout is tried again, what may pass
+slows its host down as well, and a host that wants a longer rest than we wait is asked again, not left alone.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import aiohttp
@@ -12,24 +15,13 @@ from yarl import URL
 
 from pipelines.crawl.exchange import Exchange, ask
 from pipelines.crawl.settings import CrawlSettings
+from pipelines.host_pace import PRESSED, Host, HostPace
 from pipelines.http_session import ConnectTo, Refused, failure, new_session, retry_after_s
 
-PRESSED = frozenset({429, 503})  # answers of a host that is asked too often (RFC 6585, RFC 9110)
 FIRST_WAIT_S = 2.0  # of the backoff, doubled with each attempt
 MAX_DEAD = 5  # failures in a row after which a host is given up
-_MAX_HOSTS = 10_000  # whose pace is remembered beyond those that are being asked
 _PASSING = frozenset({"timeout", "connection_error", "incomplete_body"})  # failures that may pass by themselves
 _DEAD = _PASSING | {"unknown_host", "bad_certificate"}
-
-
-@dataclass(slots=True)
-class Host:
-    """free_at: loop time from which it may be asked again; delay_s: its pace; dead: failures in a row."""
-
-    delay_s: float
-    free_at: float = 0.0
-    dead: int = 0
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class GaveUpError(Exception):
@@ -49,7 +41,7 @@ class PoliteClient:
         self._settings = settings
         self._session = new_session(settings.fetch, connect_to, {"Accept-Encoding": "gzip, deflate, br"})
         self._places = asyncio.Semaphore(settings.fetch.concurrency)
-        self._hosts: OrderedDict[str, Host] = OrderedDict()
+        self._pace = HostPace(settings.fetch.model_copy(update={"per_host": 1, "delay_s": settings.delay_s}))
 
     async def close(self) -> None:
         """Close the session."""
@@ -57,27 +49,24 @@ class PoliteClient:
 
     def host(self, name: str) -> Host:
         """Return what is remembered of a host."""
-        found = self._hosts.setdefault(name, Host(delay_s=self._settings.delay_s))
-        self._hosts.move_to_end(name)
-        if len(self._hosts) > _MAX_HOSTS:
-            oldest = next(iter(self._hosts))
-            if not self._hosts[oldest].lock.locked():
-                del self._hosts[oldest]
-        return found
+        return self._pace.host(name)
 
     async def ask(self, url: URL, *, accept: str, max_bytes: int) -> Exchange:
         """Return the answer to one GET when it is the host's turn, asked again where that may help.
 
         Raises GaveUpError when there is none.
         """
-        host = self.host(url.raw_host or "")
+        with self.host(url.raw_host or "") as host:
+            return await self._answer(host, url, accept, max_bytes)
+
+    async def _answer(self, host: Host, url: URL, accept: str, max_bytes: int) -> Exchange:
         longest = self._settings.max_wait_s
         for attempt in range(1, self._settings.attempts + 1):
             answer = await self._in_turn(host, url, accept, max_bytes)
             wait = FIRST_WAIT_S * 2 ** (attempt - 1)
             if isinstance(answer, Exchange):
                 host.dead = 0
-                if answer.status not in PRESSED:
+                if f"http_{answer.status}" not in PRESSED:
                     return answer
                 asked_for = {"Retry-After": answer.headers.get("retry-after", [""])[0]}
                 wait = retry_after_s(asked_for, datetime.now(UTC)) or wait
@@ -95,8 +84,8 @@ class PoliteClient:
     async def _in_turn(self, host: Host, url: URL, accept: str, max_bytes: int) -> Exchange | str:
         """Ask once; return the answer, or the slug of why there is none."""
         loop = asyncio.get_running_loop()
-        async with host.lock:
-            await asyncio.sleep(max(0.0, host.free_at - loop.time()))
+        async with host.places:
+            await self._pace.turn(host)
             async with self._places:
                 try:
                     return await ask(
@@ -104,5 +93,5 @@ class PoliteClient:
                     )
                 except (Refused, aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
                     return failure(error)
-                finally:
+                finally:  # the pause counts from the end
                     host.free_at = max(host.free_at, loop.time() + host.delay_s)

@@ -15,7 +15,7 @@ from pipelines.explorer.browse import Browser, Wanted
 from pipelines.explorer.thresholds import Thresholds
 from pipelines.explorer.tokens import Packed, Reading, picture_of
 from pipelines.layout import Layout
-from pipelines.passes.decide import Decisions
+from pipelines.passes.outcome import Decisions
 from pipelines.report import funnel_or_none
 from pipelines.report_page.page import style_sheet
 from pipelines.stored import ImageGroups

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from infimm_data.document import Document, ImageNode, short_url
 from infimm_data.files import file_system
 from infimm_data.rules import Mask
-from pipelines.passes.decide import Decisions
+from pipelines.passes.outcome import Decisions
 from pipelines.passes.verdicts import shown
 from pipelines.study import Study
 

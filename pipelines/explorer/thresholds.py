@@ -16,7 +16,7 @@ from infimm_data.files import read_bytes
 from infimm_data.rules import AtLeast, AtMost, EditsDocument, Level, Mask, Rule, measured_with
 from pipelines.explorer.remembered import remembered
 from pipelines.histogram import Bars, bars_of
-from pipelines.passes.decide import Decisions
+from pipelines.passes.outcome import Decisions
 from pipelines.passes.verdicts import Verdicts
 from pipelines.recipe import Step, plain
 from pipelines.stored import ImageGroups
@@ -62,7 +62,7 @@ class Thresholds:
     def __init__(self, study: Study, groups: ImageGroups) -> None:
         """groups: those that `load_study` found the images' groups with, so that they are not found again."""
         self.study = study
-        self._what_if = WhatIf(remembered(study.measured), study.recipe.steps, groups)
+        self._what_if = WhatIf(remembered(study.measured), study.recipe.steps, groups, study.incumbents)
         self.sliders = [slider for step in study.recipe.steps for slider in sliders_of(step)]
         self._binned: dict[str, _Binned | None] = {}
 

@@ -71,7 +71,8 @@ def place_images(
         matrix = _checked_matrix(unmatched.matrix, len(unmatched.images), len(unmatched.sentences))
         places = _computed_places(unmatched.images, matrix, min_similarity)
         images = [_with_similarity(*one) for one in zip(unmatched.images, places, matrix, strict=True)]
-        problem = f"no sentence has a similarity of at least {min_similarity}"
+        bound = "" if min_similarity is None else f" of at least {min_similarity}"
+        problem = f"no sentence has a similarity{bound}"
     before: dict[int, list[ImageNode]] = {}
     for number, (image, place) in enumerate(zip(images, places, strict=True)):
         if isinstance(image, BrokenImage):

@@ -9,9 +9,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from infimm_data.rules import AssignsImages, Mask
 from infimm_data.tables import fingerprint, measures_table, read_documents, read_metadata, read_table, write_table
-from pipelines.facts import ASSIGNED_COLUMNS, Facts
+from pipelines.facts import ASSIGNED_COLUMNS, BatchedFacts
 from pipelines.layout import Layout
 from pipelines.recipe import Step
 from pipelines.run import Run
@@ -19,14 +21,15 @@ from pipelines.run import Run
 VERSION = 1
 
 
-def assign(run: Run, facts: Facts, step: Step, assigns: AssignsImages, live: Mask) -> bool:
+def assign(run: Run, facts: BatchedFacts, step: Step, assigns: AssignsImages, live: Mask) -> bool:
     """Assign the live images of every work item; return whether an item failed."""
     todo = []
     for item in run.items:
-        rows = facts.images_of(item.key, live)
-        nodes = facts.images.column("node").take(rows).to_pylist()
+        here = facts.of_item(item.key, {"image": []})
+        rows = np.flatnonzero(live[here.image_rows])
+        nodes = here.images.column("node").take(rows).to_pylist()
         wanted: dict[int, list[int]] = {}
-        for row, node in zip(facts.document_row[facts.image_document[rows]].tolist(), nodes, strict=True):
+        for row, node in zip(here.document_row[here.image_document[rows]].tolist(), nodes, strict=True):
             wanted.setdefault(row, []).append(node)
         scored = read_metadata(run.layout.pair_scores(step.name, item.key))[0]
         bounds = {name: value for name, value in dataclasses.asdict(assigns).items() if name != "order"}  # type: ignore[call-overload]  # every filter is a dataclass

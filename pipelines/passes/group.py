@@ -7,30 +7,38 @@ memory limit; images over those still wanted at that step, in memory.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from infimm_data.comparing import ComparesEmbeddings, CountsImageUrls, GroupsDocuments, GroupsImages, LiveImages
 from infimm_data.errors import ConfigError
 from infimm_data.files import absolute, exists
-from infimm_data.rules import Mask, measured_with
-from infimm_data.tables import fingerprint, read_metadata, read_table, write_table, write_tables
+from infimm_data.rules import Level, Mask, measured_with
+from infimm_data.tables import (
+    fingerprint,
+    fingerprint_of_many,
+    read_metadata,
+    read_table,
+    read_tables,
+    write_tables,
+)
+from pipelines.batches import StoredFacts
 from pipelines.dedup.compare import compare, plan_for, remove_folder
 from pipelines.dedup.components import Stage
 from pipelines.dedup.group_table import write_groups
 from pipelines.dedup.signatures import Part, in_a_row
 from pipelines.dedup.url_counts import MEASURE, count_urls
 from pipelines.executor import PassReport
-from pipelines.facts import Facts, load_facts
+from pipelines.facts import BatchedFacts, Facts, FoundOfImages
 from pipelines.layout import Layout
-from pipelines.passes.decide import Decisions
 from pipelines.passes.measure import measure_print, signature_column
+from pipelines.passes.outcome import Decisions
 from pipelines.passes.stages import stages_on
+from pipelines.passes.verdicts import KEPT
 from pipelines.recipe import Step
 from pipelines.run import Run
 
@@ -125,20 +133,27 @@ def parts_of(layout: Layout, items: Sequence[str], column: str, earlier: str | N
     return in_a_row([*named, *((item, layout.document_scores(item), column) for item in items)])
 
 
-def write_indices(run: Run, facts: Facts, decisions: Decisions) -> None:
+def write_indices(run: Run, facts: BatchedFacts, decisions: Decisions) -> None:
     """Write what a later build compares itself with: the signatures of the documents kept, a file for each such step.
 
     The index of this build's own earlier dataset stands first, so that the last of a chain tells of all.
     """
-    kept = facts.documents.column("id").filter(pa.array(decisions.documents.kept))
     for step in run.recipe.steps:
         if isinstance(step.filter, GroupsDocuments):
             earlier = earlier_index(run, step)
-            print_ = fingerprint("index", VERSION, read_metadata(earlier)[0] if earlier else None, kept.to_pylist())
+            known = read_metadata(earlier)[0] if earlier else None
+            ids = (key for item in run.keys for key in _kept_ids(run.layout, item, facts, decisions).to_pylist())
+            print_ = fingerprint_of_many("index", VERSION, known, texts=ids)
             path = run.layout.groups(f"{step.name}.index")
             if not is_grouped(path, print_):
-                tables = _index_tables(run, step, kept, earlier)
+                tables = _index_tables(run, step, facts, decisions, earlier)
                 write_tables(path, tables, fingerprint=print_, counts={"settings": index_settings(step)})
+
+
+def _kept_ids(layout: Layout, item: str, facts: BatchedFacts, decisions: Decisions) -> pa.ChunkedArray:
+    """Return the ids of the documents of a work item that are kept."""
+    ids = read_table(layout.document_scores(item), columns=["id"]).column("id")
+    return ids.filter(pa.array(decisions.documents.line[facts.rows_of_item(item)] == KEPT))
 
 
 def thin_indices(layout: Layout, steps: Sequence[Step], gone: Sequence[str]) -> None:
@@ -147,27 +162,31 @@ def thin_indices(layout: Layout, steps: Sequence[Step], gone: Sequence[str]) -> 
         path = layout.groups(f"{step.name}.index")
         if gone and isinstance(step.filter, GroupsDocuments) and exists(path):
             before, counts = read_metadata(path)
-            table = read_table(path).replace_schema_metadata(None)
-            left = table.filter(pc.invert(pc.is_in(table.column("id"), value_set=pa.array(gone, type=pa.string()))))
-            write_table(path, left, fingerprint=fingerprint("purge", before, list(gone)), counts=counts)
+            out = pa.array(gone, type=pa.string())
+            left = (one.filter(pc.invert(pc.is_in(one.column("id"), value_set=out))) for one in read_tables(path))
+            write_tables(path, left, fingerprint=fingerprint("purge", before, list(gone)), counts=counts)
 
 
-def _index_tables(run: Run, step: Step, kept: pa.ChunkedArray, earlier: str | None) -> Iterator[pa.Table]:
+def _index_tables(
+    run: Run, step: Step, facts: BatchedFacts, decisions: Decisions, earlier: str | None
+) -> Iterator[pa.Table]:
     schema = pa.schema([("id", pa.string()), ("signature", pa.binary())])
     yield schema.empty_table()
     if earlier:
-        yield read_table(earlier)
+        yield from read_tables(earlier)
     for item in run.keys:
         table = read_table(run.layout.document_scores(item), columns=["id", signature_column(step.name)])
         table = table.rename_columns(["id", "signature"]).cast(schema)
-        is_kept = pc.is_in(table.column("id"), value_set=kept.combine_chunks())
+        is_kept = pa.array(decisions.documents.line[facts.rows_of_item(item)] == KEPT)
         yield table.filter(pc.and_(is_kept, pc.greater(pc.binary_length(table.column("signature")), 0)))
 
 
-def gather(run: Run) -> Facts:
-    """Return all measures stored so far, with the groups of documents."""
-    facts = load_facts(run.layout, run.keys, run.recipe)
-    return add_document_groups(facts, run.recipe.steps, run.layout, run.keys)
+def gather(run: Run, compared: Collection[str] = (), found: Sequence[FoundOfImages] = ()) -> StoredFacts:
+    """Return what rules read of all that is stored so far, with the groups of documents.
+
+    compared: steps whose comparison of embeddings this run has made; found: what it found of images.
+    """
+    return StoredFacts(run.layout, run.keys, run.recipe, compared=compared, found=found)
 
 
 def add_document_groups(facts: Facts, steps: Sequence[Step], layout: Layout, items: Sequence[str]) -> Facts:
@@ -211,26 +230,35 @@ def group_columns(name: str, layout: Layout, items: Sequence[str]) -> dict[str, 
     return {column: found.column(column) for column in found.column_names if column not in ("item", "id", "node")}
 
 
-def group_images(groups: GroupsImages, facts: Facts, live: Mask) -> dict[str, Any]:
-    """Return what a comparing step measures of every image row; null where the image is not live."""
-    rows = np.flatnonzero(live)
-    taken = pa.array(rows)
-    phash, sha256 = np.zeros(len(rows), dtype=np.uint64), np.full(len(rows), None, dtype=object)
-    if "phash" in groups.compares:
-        phash = facts.images.column("phash").take(taken).to_numpy().astype(np.uint64)
-    if "sha256" in groups.compares:
-        sha256 = np.array(facts.images.column("sha256").take(taken).to_pylist(), dtype=object)
-    images = LiveImages(phash=phash, sha256=sha256, document=facts.image_document[rows])
-    return {name: _spread(values, rows, facts.num_images) for name, values in groups.compare(images).items()}
+def group_images(groups: GroupsImages, facts: BatchedFacts, live: Mask) -> FoundOfImages:
+    """Return what a comparing step measures of every image that is live, within the memory limit of stored facts."""
+    size, start = int(live.sum()), 0
+    allocate = facts.scratch.empty
+    rows, documents = allocate(size, np.int64), allocate(size, np.int64)
+    phash = allocate(size if "phash" in groups.compares else 0, np.uint64)
+    sha256 = np.full(size if "sha256" in groups.compares else 0, None, dtype=object)
+    for part in facts.batches():
+        taken = np.flatnonzero(live[part.image_rows])
+        into = slice(start, start + len(taken))
+        rows[into], documents[into] = taken + part.first_image, part.image_document[taken] + part.first_document
+        if len(phash):
+            phash[into] = part.images.column("phash").take(pa.array(taken)).to_numpy().astype(np.uint64)
+        if len(sha256):
+            sha256[into] = part.images.column("sha256").take(pa.array(taken)).to_pylist()
+        start = into.stop
+    images = LiveImages(phash=phash, sha256=sha256, document=documents, at_once=facts.images_at_once, allocate=allocate)
+    return FoundOfImages(rows, groups.compare(images))
 
 
-def _spread(values: npt.NDArray[Any], rows: npt.NDArray[np.int64], size: int) -> npt.NDArray[Any]:
-    spread = np.full(size, None if values.dtype == object else np.nan, dtype=values.dtype)
-    spread[rows] = values
-    return spread
-
-
-def write_image_groups(name: str, columns: dict[str, Any], facts: Facts, layout: Layout) -> None:
+def write_image_groups(name: str, found: FoundOfImages, facts: BatchedFacts, layout: Layout) -> None:
     """Keep what the image groups were, beside the document groups; made anew by every run, in milliseconds."""
-    keys = {"id": facts.images.column("id"), "node": facts.images.column("node")}
-    write_table(layout.groups(name), pa.table(keys | columns), fingerprint="")
+    keys: Mapping[Level, Sequence[str]] = {"image": []}
+
+    def tables() -> Iterator[pa.Table]:
+        for item in facts.items:
+            here = facts.of_item(item, keys)
+            columns = {one: pa.array(found.spread(one, here.image_rows), type=types[one]) for one in found.columns}
+            yield pa.table({"id": here.images.column("id"), "node": here.images.column("node")} | columns)
+
+    types = {one: pa.string() if values.dtype == object else pa.float64() for one, values in found.columns.items()}
+    write_tables(layout.groups(name), tables(), fingerprint="")

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from infimm_data.assignment import in_assigned_order
@@ -33,9 +32,10 @@ from infimm_data.shards import (
 )
 from infimm_data.tables import fingerprint, read_documents
 from pipelines.executor import Task
-from pipelines.facts import FETCHED_COLUMNS, PURGED, Facts
+from pipelines.facts import FETCHED_COLUMNS, PURGED, BatchedFacts, Facts
 from pipelines.layout import Layout
-from pipelines.passes.decide import Decisions
+from pipelines.passes.outcome import Decisions
+from pipelines.passes.verdicts import KEPT
 from pipelines.rates import IN
 from pipelines.run import Run
 
@@ -73,7 +73,7 @@ class KeptDocument:
     measures: Mapping[str, Measure]
 
 
-def pack(run: Run, facts: Facts, decisions: Decisions) -> None:
+def pack(run: Run, facts: BatchedFacts, decisions: Decisions) -> None:
     """Write the shards that changed, delete those of an earlier, larger result, and write the manifest last.
 
     Raises InfiMMError when a shard cannot be written.
@@ -129,26 +129,27 @@ def _remove_surplus(folder: str, keep: int) -> None:
 
 
 def shard_plans(
-    facts: Facts, decisions: Decisions, documents_per_shard: int, *, is_placed: bool = False
+    facts: BatchedFacts, decisions: Decisions, documents_per_shard: int, *, is_placed: bool = False
 ) -> Iterator[list[KeptDocument]]:
     """Yield what goes into each shard, in dump order; shards are of equal size but the last.
 
     is_placed: whether images go before the sentence that was assigned to them.
     """
-    kept = np.flatnonzero(decisions.documents.kept)
-    images = np.flatnonzero(decisions.images.kept)
-    owners = facts.image_document[images]  # ascending, as the images stand in the order of their documents
-    for start in range(0, len(kept), documents_per_shard):
-        here = kept[start : start + documents_per_shard]
-        first, last = np.searchsorted(owners, [here[0], here[-1] + 1])
-        yield _plan(facts, here, images[first:last], is_placed)
+    plan: list[KeptDocument] = []
+    for item in facts.items:
+        for document in _kept_documents(facts.of_item(item), decisions, is_placed):
+            plan.append(document)
+            if len(plan) == documents_per_shard:
+                yield plan
+                plan = []
+    if plan:
+        yield plan
 
 
-def _plan(
-    facts: Facts, documents: npt.NDArray[np.int64], images: npt.NDArray[np.int64], is_placed: bool
-) -> list[KeptDocument]:
-    """Return the plan of one shard from the rows of its documents and images."""
+def _kept_documents(facts: Facts, decisions: Decisions, is_placed: bool) -> Iterator[KeptDocument]:
+    """Yield the kept documents of one work item with their kept images."""
     extra = [name for name in facts.images.column_names if name not in ("id", "node", "url", PURGED, *FETCHED_COLUMNS)]
+    images = np.flatnonzero(decisions.images.line[facts.image_rows] == KEPT)
     of_document: dict[int, list[KeptImage]] = {}
     for row, data in zip(images, facts.images.take(pa.array(images)).to_pylist(), strict=True):
         scores = _measured({name: data[name] for name in extra} | _as_it_came(data))
@@ -159,13 +160,12 @@ def _plan(
             scores=scores, place=None if place is None else int(place),
         )  # fmt: skip
         of_document.setdefault(int(facts.image_document[row]), []).append(image)
-    plan = []
+    documents = np.flatnonzero(decisions.documents.line[facts.document_rows] == KEPT)
     for row, data in zip(documents, facts.documents.take(pa.array(documents)).to_pylist(), strict=True):
         key = data.pop("id")
         data.pop(PURGED, None)  # of what is kept it says nothing, and no takedown may change other documents
-        item, place = facts.items[facts.document_item[row]], int(facts.document_row[row])
-        plan.append(KeptDocument(item, place, key, tuple(of_document.get(int(row), ())), _measured(data)))
-    return plan
+        images_here, place = tuple(of_document.get(int(row), ())), int(facts.document_row[row])
+        yield KeptDocument(facts.items[0], place, key, images_here, _measured(data))
 
 
 def _as_it_came(data: Mapping[str, Any]) -> dict[str, Measure]:

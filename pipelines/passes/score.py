@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
+import numpy as np
 import pyarrow as pa
 
 from infimm_data.comparing import ComparesEmbeddings, GroupsImages
@@ -17,12 +18,14 @@ from infimm_data.files import file_system
 from infimm_data.rules import AssignsImages, Filter, Mask, Scorer, ScoresPairs, measured_with
 from infimm_data.tables import fingerprint, measures_table, read_documents, read_metadata, read_table, write_table
 from infimm_data.vectors import ScoresEmbeddings
-from pipelines.facts import Facts
+from pipelines.batches import StoredFacts
+from pipelines.facts import BatchedFacts, FoundOfImages
+from pipelines.image_files import read_image
 from pipelines.layout import Layout
 from pipelines.passes.assign import assign
 from pipelines.passes.decide import decide
-from pipelines.passes.embeddings import semantic_columns
-from pipelines.passes.fetch import fetch_print, read_image
+from pipelines.passes.embeddings import compare_semantics
+from pipelines.passes.fetch import fetch_print
 from pipelines.passes.group import gather, group_images, write_image_groups
 from pipelines.passes.heads import ask_heads
 from pipelines.rates import would_drop
@@ -36,20 +39,20 @@ Pair = tuple[int, int, int, int]
 """(row of the document in its file, position of the image node, offset and size of the bytes in the image tar)."""
 
 
-def score(run: Run) -> Facts:
+def score(run: Run) -> StoredFacts:
     """Compare and score the images that the steps before each such step keep; return the facts with all of it."""
     facts = gather(run)
-    grouped: dict[str, Any] = {}
+    found: list[FoundOfImages] = []
+    compared: list[str] = []
     for number, step in enumerate(run.recipe.steps):
         if isinstance(step.filter, GroupsImages):
-            columns = group_images(step.filter, facts, _live(facts, run.recipe.steps[:number]))
-            write_image_groups(step.name, columns, facts, run.layout)
-            grouped |= columns
-            facts = facts.with_images(columns)
+            found.append(group_images(step.filter, facts, _live(facts, run.recipe.steps[:number])))
+            write_image_groups(step.name, found[-1], facts, run.layout)
+            facts = facts.with_found(found[-1])
         if isinstance(step.filter, ComparesEmbeddings):
-            columns = semantic_columns(run, facts, step, _live(facts, run.recipe.steps[:number]))
-            grouped |= columns
-            facts = facts.with_images(columns)
+            compare_semantics(run, facts, step, _live(facts, run.recipe.steps[:number]))
+            compared.append(step.name)
+            facts = gather(run, compared, found)
         if isinstance(step.filter, ScoresPairs):
             live = _live(facts, run.recipe.steps[:number])
             has_failed = _score_pairs(run, facts, step, step.filter, live)
@@ -57,27 +60,28 @@ def score(run: Run) -> Facts:
                 has_failed = assign(run, facts, step, step.filter, live)
             if has_failed:
                 return score(run) if run.items else facts  # items left the run: group and gather without them
-            facts = gather(run).with_images(grouped)
+            facts = gather(run, compared, found)
         if isinstance(step.filter, ScoresEmbeddings):
             if ask_heads(run, step, step.filter):
                 return score(run) if run.items else facts
-            facts = gather(run).with_images(grouped)
+            facts = gather(run, compared, found)
     return facts
 
 
-def _live(facts: Facts, steps: Sequence[Step]) -> Mask:
+def _live(facts: BatchedFacts, steps: Sequence[Step]) -> Mask:
     """Return which images the steps so far keep, of those that were fetched."""
     kept: Mask = decide(facts, steps).images.kept
     return kept
 
 
-def _score_pairs(run: Run, facts: Facts, step: Step, scores: ScoresPairs, live: Mask) -> bool:
+def _score_pairs(run: Run, facts: BatchedFacts, step: Step, scores: ScoresPairs, live: Mask) -> bool:
     """Score the live images of every work item; return whether an item failed."""
     todo = []
     for item in run.items:
-        rows = facts.images_of(item.key, live)
-        table = facts.images.select(["id", "node", "offset", "stored_bytes"]).take(rows).to_pydict()
-        at = facts.document_row[facts.image_document[rows]].tolist()
+        here = facts.of_item(item.key, {"image": ["offset", "stored_bytes"]})
+        rows = np.flatnonzero(live[here.image_rows])
+        table = here.images.select(["id", "node", "offset", "stored_bytes"]).take(rows).to_pydict()
+        at = here.document_row[here.image_document[rows]].tolist()
         pairs = list(zip(at, table["node"], table["offset"], table["stored_bytes"], strict=True))
         print_ = fingerprint("score", step.name, measured_with(step.filter), fetch_print(run, item))
         if not is_scored(

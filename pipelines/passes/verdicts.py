@@ -1,12 +1,12 @@
-"""Verdicts: for every document and image whether it is kept, or which line of the funnel dropped it, and on what value.
+"""Verdicts: for every document and image whether it is kept, or which line of the funnel dropped it.
 
-Memory: two bytes per row, and 16 more for each dropped one (tens of millions of rows fit a laptop).
+Memory: two bytes per row. On what value a row was dropped is read again where it is asked (`pipelines.passes.values`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,18 +37,11 @@ class StepCount:
 class Verdicts:
     """One verdict per row.
 
-    line: KEPT, WITH_DOCUMENT, or the position in `funnel` of the rule that dropped the row. drops: for each such
-    rule the dropped rows, ascending, and what was measured on them.
+    line: KEPT, WITH_DOCUMENT, or the position in `funnel`, which grows, of the rule that dropped the row.
     """
 
     line: npt.NDArray[np.int16]
     funnel: Sequence[StepCount]
-    drops: dict[int, tuple[Rows, npt.NDArray[Any]]] = field(default_factory=dict)
-
-    @classmethod
-    def all_kept(cls, size: int, funnel: Sequence[StepCount]) -> Verdicts:
-        """Return verdicts before the first step; funnel: the list that grows as rules are asked."""
-        return cls(np.full(size, KEPT, dtype=np.int16), funnel)
 
     @property
     def kept(self) -> Mask:
@@ -71,24 +64,13 @@ class Verdicts:
         """What each dropped row was compared with, "" where there is nothing."""
         return self._named([line.threshold for line in self.funnel], "")
 
-    def drop(self, line: int, rows: Mask, values: npt.NDArray[Any]) -> None:
-        """Drop rows that are still kept, by the rule at `line`; values: one per dropped row."""
-        self.line[rows] = line
-        self.drops[line] = np.flatnonzero(rows), values
+    def rows_of(self, line: int) -> Rows:
+        """Return the rows that a rule dropped, ascending."""
+        return np.flatnonzero(self.line == line)
 
-    def drop_with_document(self, rows: Mask) -> None:
-        """Drop images whose document was dropped."""
-        self.line[rows] = WITH_DOCUMENT
-
-    def shown_values(self, start: int = 0, stop: int | None = None) -> list[str]:
-        """Return what the rule measured on rows start..stop, as texts (six digits of a number); "" where kept."""
-        stop = len(self.line) if stop is None else stop
-        found = [""] * (stop - start)
-        for rows, values in self.drops.values():
-            first, last = np.searchsorted(rows, [start, stop])
-            for row, value in zip(rows[first:last].tolist(), values[first:last].tolist(), strict=True):
-                found[row - start] = shown(value)
-        return found
+    def part(self, start: int, stop: int) -> Verdicts:
+        """Return the verdicts of rows start..stop."""
+        return Verdicts(self.line[start:stop], self.funnel)
 
     def _named(self, names: list[str], with_document: str) -> npt.NDArray[Any]:
         """Return a name for each row; the two negative codes count from the end of the list of names."""

@@ -63,7 +63,7 @@ class Delimited:
         )
 
     def read(self) -> Iterator[Record | Skipped]:
-        """Yield the rows; those that are none as Skipped `malformed_row` or `not_utf8`."""
+        """Yield the rows; those that are none as Skipped: `malformed_row`, `not_utf8`, `damaged_record` (NUL bytes)."""
         for line in _whole_records(self._lines, self._is_row) if self._is_csv else self._lines:
             if isinstance(line, Skipped):
                 yield line
@@ -71,6 +71,8 @@ class Delimited:
                 yield self._record(line)
 
     def _record(self, line: Line) -> Record | Skipped:
+        if b"\0" in line.data:  # blocks that a disk or a download has lost; the line breaks in them are gone too
+            return Skipped(reason="damaged_record", offset=line.offset, detail=f"{self._dump}: NUL bytes in a row")
         try:
             fields = self._fields(line.data.decode())
             reason = "" if len(fields) == len(self.columns) else "malformed_row"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from infimm_data.errors import SourceError
-from pipelines.archives.remote import READ_ERRORS, archive_file_system
+from pipelines.archives.remote import READ_ERRORS, archive_file_system, check_seekable
 from pipelines.dump_files import list_dump_files
 from pipelines.sources.contract import WorkItem
 
@@ -69,6 +69,7 @@ def open_file(path: str) -> Iterator[BinaryIO]:
     try:
         filesystem, inside = archive_file_system(path)
         with filesystem.open(inside, "rb") as file, _noted(path, file):
+            check_seekable(file)
             yield file
     except READ_ERRORS as error:
         problem = error.__cause__ or error  # fsspec wraps what HTTP answered

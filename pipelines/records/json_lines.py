@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 
 from pipelines.records.files import Record
+from pipelines.records.json_constants import loads
 from pipelines.records.lines import Line
 from pipelines.sources.contract import Skipped
 
@@ -21,7 +21,7 @@ def read_json_lines(lines: Iterable[Line | Skipped], dump: str, *, is_cdx: bool)
             continue
         begin = max(line.data.find(b"{"), 0) if is_cdx else 0
         try:
-            data = json.loads(line.data[begin:])
+            data = loads(line.data[begin:])
         except (ValueError, RecursionError) as error:  # a wrong encoding is a ValueError too
             yield Skipped(reason="not_json", offset=line.offset, detail=f"{dump}: {error}")
             continue

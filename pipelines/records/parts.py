@@ -6,9 +6,9 @@ import itertools
 
 import pyarrow.parquet as pq
 
-from infimm_data.tables import DAMAGED
 from pipelines.archives.remote import READ_ERRORS, archive_file_system
 from pipelines.dump_files import list_dump_files
+from pipelines.records.tables import DAMAGED
 from pipelines.sources.contract import WorkItem
 
 _CUT_BETWEEN_LINES = (".tsv", ".jsonl", ".ndjson")

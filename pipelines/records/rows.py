@@ -6,7 +6,6 @@ what is damaged is a Skipped: no reader of rows ends early without a word, none 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BufferedReader
@@ -17,6 +16,7 @@ from pipelines.records import delimited, json_lines, tables
 from pipelines.records.delimited import Delimited, Header
 from pipelines.records.files import Record, open_file
 from pipelines.records.hub import PREFIX, hub_columns, hub_rows
+from pipelines.records.json_constants import loads
 from pipelines.records.json_lines import checked, read_json_lines
 from pipelines.records.json_values import read_json_values
 from pipelines.records.lines import BOM, read_lines
@@ -54,18 +54,22 @@ class RowFormat:
 def read_rows(item: WorkItem, expected: RowFormat) -> Iterator[Record | Skipped]:
     """Yield the records of a work item in order, and a Skipped for each that cannot be read.
 
-    Reasons: `damaged_record`, `record_too_large`, `not_json`, `not_utf8`, `malformed_row`. Raises SourceError where the
-    file cannot be read as what it is, or lacks a required column.
+    Reasons: `damaged_record`, `record_too_large`, `not_json`, `not_utf8`, `malformed_row`, and `empty_file` of one that
+    has no bytes. Raises SourceError where the file cannot be read as what it is, or lacks a required column.
     """
     if item.path.startswith(PREFIX):
         yield from hub_rows(item, expected.split, expected.columns, expected.required)
         return
     name = file_name(item)
     with open_file(item.path) as file:
-        if is_table(file.read(6)) or item.path.lower().endswith(tables.SUFFIXES):
+        start = file.read(6)
+        if is_table(start) or item.path.lower().endswith(tables.SUFFIXES):
             table = Table(file, name)
             _check_columns(table.columns, name, expected.required)
             yield from table.read(expected.columns, item.span)
+            return
+        if not start:
+            yield Skipped(reason="empty_file", detail=f"{name}: 0 bytes; is the download whole?")
             return
     for found in open_streams(item.path, name):
         if isinstance(found, Skipped):
@@ -100,7 +104,7 @@ def count_rows(item: WorkItem) -> int:
     with open_file(item.path) as file:
         if is_table(file.read(6)) and (known := Table(file, item.name).num_rows) is not None:
             return known
-    return sum(1 for _ in read_rows(item, RowFormat()))
+    return sum(not (isinstance(one, Skipped) and one.reason == "empty_file") for one in read_rows(item, RowFormat()))
 
 
 def _check_columns(found: Sequence[str], name: str, required: Sequence[str]) -> None:
@@ -125,7 +129,7 @@ def _stream_rows(stream: BinaryIO, dump: str, item: WorkItem, expected: RowForma
         return read_json_lines(lines, dump, is_cdx=kind in CDX)
     stream.read(begin)
     if expected.place is not None or first == b"[":
-        found = read_json_values(stream, dump, first, expected.place)
+        found = read_json_values(stream, dump, first, expected.place, expected.max_bytes)
         return found if expected.accepts_any else (one if isinstance(one, Skipped) else checked(one) for one in found)
     return iter((_one_object(stream, dump, expected.max_bytes),))
 
@@ -141,7 +145,7 @@ def _one_object(stream: BinaryIO, dump: str, max_bytes: int) -> Record | Skipped
         if len(data) > max_bytes:
             detail = f"{dump}: one value of over {max_bytes} bytes"
             return Skipped(reason="record_too_large", offset=0, detail=detail)
-        return checked(Record(dump, 0, json.loads(data)))
+        return checked(Record(dump, 0, loads(data)))
     except DAMAGED as error:
         return Skipped(reason="damaged_record", offset=0, detail=f"{dump}: {error}")
     except (ValueError, RecursionError) as error:
@@ -171,7 +175,7 @@ def _probed(stream: BinaryIO, place: str | None, kind: str) -> tuple[int, bytes,
 
 def _is_json(line: bytes) -> bool:
     try:
-        json.loads(line)
+        loads(line)
     except (ValueError, RecursionError):
         return False
     return True

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from io import BufferedReader, RawIOBase
 from typing import Any, BinaryIO, cast
 
+from fsspec.spec import AbstractBufferedFile
+
 from infimm_data.errors import SourceError
 from pipelines.records.files import open_file
 from pipelines.sources.contract import Skipped
@@ -80,16 +82,19 @@ def open_streams(path: str, name: str) -> Iterator[tuple[str, BinaryIO] | Skippe
     with open_file(path) as file:
         start = file.read(4)
         file.seek(0)
-        if start == b"PK\x03\x04":
+        if start in (b"PK\x03\x04", b"PK\x05\x06"):  # the latter is a zip without members
             yield from _zipped(file, name)
         elif start[:2] == b"\x1f\x8b":
             with gzip.open(file) as inflated:
-                yield name, _stepped(inflated)
+                yield name, stepped(inflated)
+        elif isinstance(file, AbstractBufferedFile):  # of a store; its readline takes no size
+            yield name, BufferedReader(file, 1 << 16)  # it has all that a raw file has
         else:
             yield name, file
 
 
-def _stepped(file: Any) -> BinaryIO:
+def stepped(file: Any) -> BinaryIO:
+    """Return an inflating file as a buffered one that gives all that is whole before a damage."""
     return cast(BinaryIO, BufferedReader(_Steps(file), 1 << 16))
 
 
@@ -98,7 +103,7 @@ def _zipped(file: BinaryIO, name: str) -> Iterator[tuple[str, BinaryIO] | Skippe
         archive = zipfile.ZipFile(file)
     except zipfile.BadZipFile:  # its directory stands at the end: most often the download was cut off
         first = _FirstMember(file, name)
-        yield f"{name}/{first.name}", _stepped(first)
+        yield f"{name}/{first.name}", stepped(first)
         detail = f"{name}: no directory; members behind the first are lost"
         yield Skipped(reason="damaged_record", detail=detail)
         return
@@ -115,7 +120,7 @@ def _zipped(file: BinaryIO, name: str) -> Iterator[tuple[str, BinaryIO] | Skippe
                 yield Skipped(reason="damaged_record", detail=f"{dump}: {error}")
                 continue
             with inflated:
-                yield dump, _stepped(inflated)
+                yield dump, stepped(inflated)
 
 
 def _is_data(name: str) -> bool:

@@ -17,7 +17,7 @@ BATCH_BYTES = 2 << 20  # of the rows that are Python objects at once, as Parquet
 MAX_BATCH_ROWS = 1_024
 READ_BUFFER_BYTES = 1 << 20  # of a column chunk at a time, instead of the whole chunk
 _ARROW_ROWS = 64  # of an Arrow file, which does not tell the size of a row
-_DAMAGED = (pa.ArrowException, OSError)  # ArrowInvalid and others on what is cut or altered
+DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)  # what is cut or altered, names of columns included
 
 Batches = Iterator[tuple[int, Any, int]]
 """(first row, batch, rows): an exception in place of a batch says that these rows are lost."""
@@ -48,7 +48,7 @@ class Table:
                 is_file = start == b"ARROW1"
                 self._arrow = pa.ipc.open_file(file) if is_file else pa.ipc.open_stream(file)
                 schema = self._arrow.schema
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise SourceError(
                 f"{name}: cannot be read as Parquet or Arrow ({_line(error)}); is the download whole? Replace it."
             ) from None
@@ -88,7 +88,9 @@ class Table:
                     row += batch.num_rows
                     if span is not None and row >= span[1]:
                         return
-            except _DAMAGED as error:
+                if row < end:
+                    yield row, EOFError(f"row group {group} ends {end - row} rows early"), end - row
+            except DAMAGED as error:
                 yield row, error, end - row
 
     def _arrow_batches(self, columns: Sequence[str]) -> Batches:
@@ -99,7 +101,7 @@ class Table:
         while True:
             try:
                 batch = next(batches, None)
-            except _DAMAGED as error:
+            except DAMAGED as error:
                 yield row, error, 1  # how many rows follow, nothing tells
                 return
             if batch is None:

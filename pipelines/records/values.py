@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from infimm_data.document import Measure
@@ -53,7 +54,7 @@ def loose_number(value: Any) -> float | int | None:
         return max(numbers, default=None)
     if isinstance(value, bool):
         return int(value)
-    if isinstance(value, str):
+    if isinstance(value, str | Decimal):
         try:
             value = float(value)
         except ValueError:

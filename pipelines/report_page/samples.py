@@ -75,7 +75,7 @@ def dropped_documents(study: Study, album: Album) -> Markup:
     verdicts = study.decisions.documents
     for number, line in enumerate(study.decisions.funnel):
         if line.level == "document" and line.dropped and line.measure != PURGED:  # a takedown is not shown again
-            rows = smallest_ids(study, verdicts.drops[number][0], DROPPED_SHOWN)
+            rows = smallest_ids(study, verdicts.rows_of(number), DROPPED_SHOWN)
             asked = f" (threshold {line.threshold})" if line.threshold else ""
             found_here = zip(rows, study.documents(rows), strict=True)
             cards = joined(_document(study, album, row, document) for row, document in found_here)
@@ -142,7 +142,7 @@ def at_thresholds(study: Study, album: Album) -> Markup:
         bound = bounds.get((line.step, line.reason))
         if line.level != "image" or bound is None:
             continue
-        outside = _nearest(study, line, verdicts.drops[number][0], bound)
+        outside = _nearest(study, line, verdicts.rows_of(number), bound)
         if outside:
             inside = _nearest(study, line, np.flatnonzero(verdicts.kept), bound)
             found.append(f"<h3>{escaped(f'{line.step}: {line.measure}, threshold {line.threshold}')}</h3>")

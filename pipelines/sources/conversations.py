@@ -110,7 +110,7 @@ class _Reading:
         for name in names_shown(conversation):
             url = self._folder.url(name)
             if url is None:
-                raise NotAConversation("unsafe_image_name", f"{name[:200]!r} does not lie in the folder of images")
+                raise NotAConversation("unsafe_image_name", self._folder.refusal(name))
             urls.append(url)
         return nodes_of(conversation, urls), record_of(conversation, self._source.placeholder)
 

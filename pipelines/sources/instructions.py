@@ -134,9 +134,7 @@ class _Reading:
             names = names_shown(conversation)
             urls = [name if inline else self._folder.url(name) for name in names]
             if None in urls:
-                raise NotAConversation(
-                    "unsafe_image_name", f"{names[urls.index(None)][:200]!r} leads out of the folder"
-                )
+                raise NotAConversation("unsafe_image_name", self._folder.refusal(names[urls.index(None)]))
             nodes = nodes_of(conversation, [url for url in urls if url is not None])
             record = "" if inline or not row.data.get("instruction") else record_of(conversation)
         except NotAConversation as problem:

@@ -27,6 +27,7 @@ class Mmc4(RowSource):
     """
 
     kind: ClassVar[str] = "mmc4"
+    required: ClassVar[tuple[str, ...]] = ("text_list", "image_info")
 
     assignment: Assignment = "stored"
     min_similarity: float | None = None

@@ -1,7 +1,8 @@
 """OmniCorpus (Li et al. 2024): parallel lists of texts and image URLs, with the scores that its makers took.
 
-Fields as the card of OpenGVLab/OmniCorpus-CC-210M on huggingface.co lists them; those of the similarity variant as
-OmniCorpus' own loader reads them (OpenGVLab/OmniCorpus, mllm_openflamingo/open_flamingo/train/data.py).
+Fields as the cards of OpenGVLab/OmniCorpus-CC (README.md at commit 926d239, `dataset_info`) and OmniCorpus-CC-210M on
+huggingface.co list them; those of the similarity variant as OmniCorpus' own loader reads them (OpenGVLab/OmniCorpus,
+mllm_openflamingo/open_flamingo/train/data.py).
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ class _Reading:
             name = self._folder.other_suffix(name) or name
         url = self._folder.url(name)
         if url is None:
-            raise NotARow("unsafe_image_name", f"{name[:200]!r} does not lie in the folder of images")
+            raise NotARow("unsafe_image_name", self._folder.refusal(name))
         return url
 
 

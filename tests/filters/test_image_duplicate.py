@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from filters.image_duplicate import ImageDuplicate
+from infimm_data.comparing import LiveImages
 from infimm_data.errors import ConfigError
 from infimm_data.hamming import near_pairs
 
@@ -38,12 +41,13 @@ def smallest_reachable(size: int, pairs: set[tuple[int, int]]) -> list[int]:
     return labels
 
 
+@pytest.mark.parametrize("at_once", [10_000, 100, 9])
 @pytest.mark.parametrize("distance", [0, 1, 2, 3, 4, 5, 6, 8, 10, 12])
-def test_the_search_finds_exactly_the_pairs_within_the_distance(distance: int) -> None:
+def test_the_search_finds_exactly_the_pairs_within_the_distance(distance: int, at_once: int) -> None:
     hashes = np.unique(near_copies(400, distance))
     found = {
         (min(a, b), max(a, b))
-        for x, y in near_pairs(hashes, distance)
+        for x, y in near_pairs(hashes, distance, at_once)
         for a, b in zip(x.tolist(), y.tolist(), strict=True)
     }
     assert found == all_pairs(hashes, distance)
@@ -54,6 +58,24 @@ def test_a_group_is_named_by_its_smallest_position() -> None:
     hashes = near_copies(120, 1)
     expected = smallest_reachable(len(hashes), all_pairs(hashes, 6))
     assert ImageDuplicate(distance=6).group_hashes(hashes).tolist() == expected
+
+
+@pytest.mark.parametrize("at_once", [7, 60])
+def test_few_hashes_at_once_make_the_same_groups_and_counts(at_once: int) -> None:
+    hashes = np.repeat(near_copies(240, 2), 3)
+    documents = np.sort(np.random.default_rng(3).integers(0, 90, len(hashes)))
+    asked: list[int] = []
+
+    def allocate(size: int, kind: npt.DTypeLike) -> npt.NDArray[Any]:
+        asked.append(size)
+        return np.full(size, 3, dtype=kind)
+
+    images = LiveImages(phash=hashes, sha256=np.empty(0, dtype=object), document=documents)
+    whole = ImageDuplicate(distance=6).compare(images)
+    parts = ImageDuplicate(distance=6).compare(replace(images, at_once=at_once, allocate=allocate))
+    assert {name: values.tolist() for name, values in parts.items()} == {n: v.tolist() for n, v in whole.items()}
+    assert max(whole["image_documents"]) > 3
+    assert max(asked) == len(hashes)
 
 
 def test_equal_hashes_group_at_distance_zero() -> None:

@@ -57,7 +57,7 @@ def test_lists_of_words_are_asked_where_they_are_given(tmp_path):
     assert edited(PROSE, flagged_words=str(tmp_path / "flagged.txt"))[1] == {"paragraph_flagged_words": 1}
     assert edited(PROSE, common_words=str(tmp_path / "common.txt"))[1] == {"paragraph_uncommon_words": 1}
     with pytest.raises(ConfigError, match="no such file"):
-        ParagraphQuality(flagged_words=str(tmp_path / "absent.txt"))
+        ParagraphQuality(flagged_words=str(tmp_path / "absent.txt")).check_files()
 
 
 def test_none_is_off():

@@ -9,7 +9,7 @@ import pytest
 from filters.text_repetition import TextRepetition
 from infimm_data.document import Document, TextNode
 from infimm_data.errors import ConfigError
-from infimm_data.repetition import char_repetition, word_repetition
+from infimm_data.repetition import char_repetition, numbered, word_repetition
 
 
 def page(*texts: str) -> Document:
@@ -48,7 +48,7 @@ def test_character_repetition_is_the_published_ratio(text: str) -> None:
 def test_word_repetition_is_the_published_ratio(text: str) -> None:
     for n in (1, 2, 5):
         words = text.split()
-        assert word_repetition(words, n) == pytest.approx(counted_word_repetition(words, n), abs=1e-12)
+        assert word_repetition(numbered(words), n) == pytest.approx(counted_word_repetition(words, n), abs=1e-12)
 
 
 def test_character_repetition_by_hand() -> None:
@@ -60,8 +60,8 @@ def test_character_repetition_by_hand() -> None:
 
 def test_word_repetition_by_hand() -> None:
     # a b a b a: ab ba ab ba: both occur twice, all 4 of 4
-    assert word_repetition(["a", "b", "a", "b", "a"], 2) == 1.0
-    assert word_repetition(["a", "b", "a", "b", "c"], 2) == 0.5
+    assert word_repetition(numbered(["a", "b", "a", "b", "a"]), 2) == 1.0
+    assert word_repetition(numbered(["a", "b", "a", "b", "c"]), 2) == 0.5
 
 
 def test_words_repeat_whatever_their_case() -> None:

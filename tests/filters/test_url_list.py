@@ -56,4 +56,4 @@ def test_without_a_list_there_is_nothing_to_ask(kind):
     with pytest.raises(ConfigError, match="names no list"):
         kind()
     with pytest.raises(ConfigError, match="no such file"):
-        kind(block=("/nowhere.txt",))
+        kind(block=("/nowhere.txt",)).check_files()

@@ -7,11 +7,11 @@ from collections import Counter
 
 import pytest
 
-from infimm_data.repetition import ngram_shares
+from infimm_data.repetition import ngram_shares, numbered
 
 
 def shares(words: list[str], n: int) -> tuple[float, float]:
-    tops, duplicates = ngram_shares(words, tops=(n,), duplicates=(n,))
+    tops, duplicates = ngram_shares(numbered(words), tops=(n,), duplicates=(n,))
     return tops[n], duplicates[n]
 
 
@@ -47,7 +47,7 @@ def test_both_shares_are_those_of_a_plain_count(seed, n):
 
 def test_all_lengths_at_once_are_each_by_itself():
     words = [random.Random(3).choice(["a", "bb", "ccc"]) for _ in range(200)]
-    tops, duplicates = ngram_shares(words, tops=range(2, 5), duplicates=range(5, 11))
+    tops, duplicates = ngram_shares(numbered(words), tops=range(2, 5), duplicates=range(5, 11))
     assert tops == pytest.approx({n: counted_top(words, n) for n in range(2, 5)})
     assert duplicates == pytest.approx({n: counted_duplicates(words, n) for n in range(5, 11)})
 

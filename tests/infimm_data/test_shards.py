@@ -24,6 +24,7 @@ from infimm_data.shards import (
     read_manifest,
     read_sample,
     shard_name,
+    tar_member,
     write_manifest,
     write_shard,
 )
@@ -57,6 +58,18 @@ def test_tarfile_reads_names_and_bytes_in_order_and_nothing_of_this_machine(fold
         expected += [(f"{one.document.id}.{name}", data) for name, data in one.files.items()]
     assert found == expected
     assert {(m.mtime, m.uid, m.gid, m.uname, m.gname, m.mode) for m in members} == {(0, 0, 0, "", "", 0o644)}
+
+
+@pytest.mark.parametrize("name", ["a", "000001.jpeg", "n" * 100, "é" * 50, "d/" + "n" * 99, "\udcff.png"])
+@pytest.mark.parametrize("size", [0, 1, 511, 512, 100_000])
+def test_a_tar_member_is_what_tarfile_would_write(name, size):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        info = tarfile.TarInfo(name)
+        info.size = size
+        tar.addfile(info, io.BytesIO(b"x" * size))
+        written = file.getvalue()[: tar.offset]
+    assert tar_member(name, b"x" * size) == written
 
 
 def test_images_beyond_the_tenth_stay_in_order(folder):

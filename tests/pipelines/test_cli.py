@@ -49,6 +49,13 @@ def commands():
     return sorted(action.choices)
 
 
+def test_help_does_not_wait_for_what_only_some_commands_need():
+    heavy = ("torch", "transformers", "ray", "matplotlib", "duckdb")
+    code = f"import sys; from pipelines import cli; cli.make_parser(); print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_help_names_every_command_with_what_it_does(capsys):
     assert infimm("--help") == 0
     text = capsys.readouterr().out

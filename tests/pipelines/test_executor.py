@@ -1,4 +1,4 @@
-"""Passes on Ray: order, retries, lost workers, hopeless runs, models that load once."""
+"""Passes on Ray and without: order, retries, lost workers, hopeless runs, models that load once."""
 
 from __future__ import annotations
 
@@ -8,17 +8,27 @@ import socket
 import pytest
 
 from infimm_data.errors import ConfigError, InfiMMError
-from pipelines.executor import MAX_FAILED_IN_ROW, Cluster, Task
+from pipelines.executor import MAX_FAILED_IN_ROW, OFF, Cluster, Task
 from pipelines.workers import MAX_LOST_LOADING, Model, ModelWorkers
 from tests.pipelines import work
+
+
+@pytest.fixture(params=["ray", OFF])
+def either(request):
+    """Ray's workers, then forked ones."""
+    if request.param == "ray":
+        yield request.getfixturevalue("cluster")
+        return
+    with Cluster(address=OFF, workers=2) as forked:
+        yield forked
 
 
 def tasks(count, *more):
     return [Task(f"item {n}", (n, *more)) for n in range(count)]
 
 
-def test_results_stand_in_the_order_of_the_tasks(cluster):
-    report = cluster.run("test", work.double_later, tasks(6, 6))
+def test_results_stand_in_the_order_of_the_tasks(either):
+    report = either.run("test", work.double_later, tasks(6, 6))
     assert report.results == [0, 2, 4, 6, 8, 10]
     assert report.failures == []
     assert report.seconds > 0
@@ -30,14 +40,14 @@ def test_no_tasks_make_an_empty_report_and_start_no_ray():
     assert not idle._owned
 
 
-def test_a_task_that_fails_once_is_tried_again(cluster, tmp_path):
-    report = cluster.run("test", work.fail_first, tasks(3, str(tmp_path)))
+def test_a_task_that_fails_once_is_tried_again(either, tmp_path):
+    report = either.run("test", work.fail_first, tasks(3, str(tmp_path)))
     assert (report.results, report.failures) == ([0, 1, 2], [])
 
 
-def test_a_task_that_fails_always_is_named_and_its_neighbours_finish(cluster, caplog):
+def test_a_task_that_fails_always_is_named_and_its_neighbours_finish(either, caplog):
     with caplog.at_level(logging.WARNING):
-        report = cluster.run("extract", work.fail_always, tasks(4, (2,)))
+        report = either.run("extract", work.fail_always, tasks(4, (2,)))
     assert report.results == [0, 1, None, 3]
     (failure,) = report.failures
     assert (failure.name, failure.problem) == ("item 2", "dump 2 is cut off")
@@ -45,62 +55,64 @@ def test_a_task_that_fails_always_is_named_and_its_neighbours_finish(cluster, ca
     assert "pass=extract item=item 2 failed: dump 2 is cut off" in caplog.text
 
 
-def test_an_unexpected_exception_says_its_type(cluster):
-    (failure,) = cluster.run("test", work.fail_always, [Task("x", (-1, ()))]).failures
+def test_an_unexpected_exception_says_its_type(either):
+    (failure,) = either.run("test", work.fail_always, [Task("x", (-1, ()))]).failures
     assert failure.problem == "ZeroDivisionError: a bug"
 
 
-def test_a_killed_worker_is_replaced_and_its_task_runs_again(cluster, tmp_path):
-    report = cluster.run("test", work.die_first, tasks(2, str(tmp_path)))
+def test_a_killed_worker_is_replaced_and_its_task_runs_again(either, tmp_path):
+    report = either.run("test", work.die_first, tasks(2, str(tmp_path)))
     assert (report.results, report.failures) == ([0, 1], [])
 
 
-def test_a_task_that_kills_every_worker_is_named_and_its_neighbours_finish(cluster):
-    report = cluster.run("test", work.die_always, tasks(3))
+def test_a_task_that_kills_every_worker_is_named_and_its_neighbours_finish(either):
+    report = either.run("test", work.die_always, tasks(3))
     assert report.results == [0, None, 2]
     (failure,) = report.failures
     assert failure.name == "item 1"
-    assert failure.problem.startswith("worker lost: The worker died unexpectedly")
+    assert failure.problem.startswith(
+        ("worker lost: The worker died unexpectedly", "worker lost: it left with exit status 1")
+    )
     assert "\n" not in failure.problem
 
 
-def test_many_failures_in_a_row_stop_the_pass_with_one_line(cluster):
+def test_many_failures_in_a_row_stop_the_pass_with_one_line(either):
     bad = tuple(range(MAX_FAILED_IN_ROW + 20))
     with pytest.raises(
         InfiMMError, match=r"^extract: 10 work items failed one after the other, .*cut off; fix"
     ) as caught:
-        cluster.run("extract", work.fail_always, tasks(len(bad), bad))
+        either.run("extract", work.fail_always, tasks(len(bad), bad))
     assert "\n" not in str(caught.value)
 
 
-def test_scattered_failures_do_not_stop_the_pass(cluster):
+def test_scattered_failures_do_not_stop_the_pass(either):
     bad = tuple(n for n in range(40) if n % 4)
-    report = cluster.run("test", work.fail_always, tasks(40, bad))
+    report = either.run("test", work.fail_always, tasks(40, bad))
     assert len(report.failures) == 30
 
 
-def test_a_model_loads_once_per_worker_and_calls_run_beside_it(cluster, tmp_path):
-    report = cluster.run("score", work.ask_model, tasks(8), Model(work.load_counted, (str(tmp_path),)))
+def test_a_model_loads_once_per_worker_and_calls_run_beside_it(either, tmp_path):
+    report = either.run("score", work.ask_model, tasks(8), Model(work.load_counted, (str(tmp_path),)))
     assert report.results == [(n, True) for n in range(8)]
     assert len(list(tmp_path.iterdir())) in (1, 2), "a second worker that loads later than the work lasts gets none"
 
 
-def test_one_task_starts_one_worker(cluster, tmp_path):
-    cluster.run("score", work.ask_model, tasks(1), Model(work.load_counted, (str(tmp_path),)))
+def test_one_task_starts_one_worker(either, tmp_path):
+    either.run("score", work.ask_model, tasks(1), Model(work.load_counted, (str(tmp_path),)))
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_model_that_does_not_load_stops_the_pass_at_once(cluster):
+def test_a_model_that_does_not_load_stops_the_pass_at_once(either):
     with pytest.raises(ConfigError, match=r"^score clip: the model does not load: w\.pt: no weights$"):
-        cluster.run("score clip", work.ask_model, tasks(50), Model(work.load_nothing, ("w.pt",)))
+        either.run("score clip", work.ask_model, tasks(50), Model(work.load_nothing, ("w.pt",)))
 
 
-def test_a_model_worker_that_is_killed_loads_again(cluster, tmp_path):
+def test_a_model_worker_that_is_killed_loads_again(either, tmp_path):
     loads, marks = tmp_path / "loads", tmp_path / "marks"
     loads.mkdir()
     marks.mkdir()
     model = Model(work.load_counted, (str(loads),))
-    report = cluster.run("score", work.ask_mortal_model, tasks(4, str(marks)), model)
+    report = either.run("score", work.ask_mortal_model, tasks(4, str(marks)), model)
     assert report.results == [0, 1, 2, 3]
     assert len(list(loads.iterdir())) >= 2
 

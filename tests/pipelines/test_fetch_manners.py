@@ -284,7 +284,13 @@ def test_the_backoff_doubles_and_its_jitter_is_the_same_in_every_run():
 
 @pytest.mark.parametrize(
     ("page", "expected"),
-    [("/bad_chunks", ("bad_response", "incomplete_body")), ("/cut_chunks", ("incomplete_body",))],
+    [
+        # aiohttp 3.14 notices a broken chunk size at once where it comes with the headers. Where it comes in a later
+        # packet, as the network decides, it forgets the body that it was reading.
+        ("/bad_chunks", ("bad_response", "incomplete_body")),
+        ("/bad_chunks_later", ("bad_response", "incomplete_body")),
+        ("/cut_chunks", ("incomplete_body",)),
+    ],
 )
 def test_broken_chunks_are_no_body(web, settings, page, expected):
     assert statuses(web, settings.model_copy(update={"attempts": 1}), page)[0] in expected

@@ -35,7 +35,7 @@ def leaked(tmp_path, *, drops=True):
         "sha256": ["1", "00" * 32, "2", "3"],
     }
     facts = make_facts(documents, images, [0, 1, 1, 2])
-    facts = facts.with_images(group_images(image, facts, np.array([True, True, False, True])))
+    facts = facts.with_found(group_images(image, facts, np.array([True, True, False, True])))
     return facts, [Step("benchmark_text", text), Step("benchmark_image", image)]
 
 

@@ -55,7 +55,7 @@ def workers_of(pid):
         while above in parents and above != pid:
             above = parents[above]
             line.append(above)
-        if above == pid and names[process].startswith((b"ray::attempt", b"ray::_Holder")):  # not Ray's own agents
+        if above == pid and names[process].startswith((b"ray::attempt", b"ray::Holder")):  # not Ray's own agents
             found.add(process)
     return sorted(found)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,22 @@ from filters.c4_lines import C4Lines
 from filters.stored_score import StoredScore
 from filters.table import FILTERS
 from filters.text_length import TextLength
+from filters.url_list import UrlList
 from infimm_data.errors import ConfigError
 from infimm_data.shards import read_manifest
+from infimm_data.tables import read_table
 from pipelines.build import build
 from pipelines.cli import main
+from pipelines.explorer.thresholds import Thresholds
 from pipelines.layout import Layout
-from pipelines.recipe import Step
+from pipelines.life import documents_of
+from pipelines.passes.decisions import decided_items
+from pipelines.purge import purge
+from pipelines.recipe import DedupSettings, Step
 from pipelines.run import Run
 from pipelines.sources.table import SOURCES
+from pipelines.stored import ImageGroups
+from pipelines.study import load_study
 from pipelines.what_if import changed_steps, what_if
 from tests.pipelines.made_source import STEPS, WEB, Brightness, MadeSource, make_recipe, with_step
 
@@ -157,3 +166,61 @@ def test_one_of_several_bounds_by_name_is_changed_alone(change, bounds):
 def test_a_bound_of_an_edit_is_refused_for_it_changes_what_was_measured():
     with pytest.raises(ConfigError, match="c4_lines edits the text that is measured"):
         changed_steps((Step("c4_lines", C4Lines()),), ["c4_lines.min_words=5"])
+
+
+def decisions_of(layout):
+    """Return the stored verdict of every document."""
+    return [
+        kept
+        for item in decided_items(layout)
+        for kept in read_table(layout.decisions("documents", item.key)).column("kept").to_pylist()
+    ]
+
+
+def test_after_a_takedown_it_counts_what_the_ledger_says_where_a_twin_would_have_won(first, cluster, tmp_path):
+    layout = Layout(str(shutil.copytree(first, tmp_path / "out")))
+    (life, *_) = (one for one in documents_of(layout, "https://site0.example/2") if one.decision["kept"])
+    purge(layout, [life.images[0].decision["url"]], cluster, datetime(2026, 1, 1, tzinfo=UTC))
+    recount = what_if(layout, ["text_length.min_words=10"])
+    assert recount.now.documents.kept.tolist() == decisions_of(layout)
+    assert recount.then.funnel == recount.now.funnel, "nothing was asked to change"
+    groups = ImageGroups()
+    study = load_study(layout, groups)
+    found = Thresholds(study, groups).recount([])
+    assert found["kept"]["documents"] == [sum(decisions_of(layout))] * 2
+    assert found["examples"]["documents"]["lost"]["count"] == 0
+
+
+def test_copies_of_an_earlier_dataset_stay_out_of_every_count(first, cluster, web, dump, tmp_path):
+    recipe = replace(make_recipe(dump), dedup=DedupSettings(against=str(first)))
+    layout = Layout(str(tmp_path / "again"))
+    build(Run(recipe, layout, cluster, {WEB: web.address}), "decide")
+    recount = what_if(layout, ["text_length.min_words=0"])
+    assert recount.now.documents.kept.tolist() == decisions_of(layout)
+    assert next(line.dropped for line in recount.then.funnel if line.reason == "exact_duplicate_text_of_earlier") > 0
+
+
+@pytest.fixture
+def with_list(cluster, web, dump, tmp_path):
+    """A finished build whose block list was moved away."""
+    listed = tmp_path / "block.txt"
+    listed.write_text("site2.example\n")
+    steps = (Step("url_list", UrlList(block=(str(listed),))), *STEPS)
+    layout = Layout(str(tmp_path / "out"))
+    build(Run(make_recipe(dump, steps), layout, cluster, {WEB: web.address}))
+    listed.unlink()
+    return layout
+
+
+def test_a_list_that_was_moved_is_needed_by_a_build_alone(with_list, tmp_path, capsys):
+    out, page = with_list.out, "https://site1.example/6"
+    assert main(["why", out, page]) == 0
+    assert main(["what-if", out, "bright=0.99"]) == 0
+    assert main(["what-if", out, "url_list.max_url_words=1"]) == 0
+    (tmp_path / "urls.txt").write_text(f"{page}\n")
+    assert main(["purge", out, "--urls", str(tmp_path / "urls.txt")]) == 0
+    printed = capsys.readouterr().out
+    assert "1 documents left the shards" in printed
+    assert main(["build", with_list.recipe, "--out", out]) == 2
+    assert "step 1: url_list: " in (said := capsys.readouterr().err)
+    assert "block.txt: no such file; expected a list of domains" in said

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from infimm_data.errors import ConfigError, SourceError
+from pipelines.workers import Model
 
 
 def double_later(number, count):
@@ -73,3 +74,14 @@ def ask_model(model, number):
 def ask_mortal_model(model, number, folder):
     """Take the worker down on the first call for number 1."""
     return die_first(number, folder) if number == 1 else number
+
+
+def say_where_and_sleep(number, folder):
+    """Leave a mark named by this process, and never come back."""
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(600)
+
+
+def model_of_pid():
+    """A model that knows the process that loaded it."""
+    return Model(os.getpid, ())

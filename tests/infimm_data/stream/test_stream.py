@@ -313,3 +313,14 @@ def test_images_per_row_are_bounded_and_no_document_loses_one(shards, vocabulary
     assert "".join(row_texts(rows)).count("<image>") == 9 + sum(i % 3 for i in range(12))
     shown = {int(image[0, 0, 0]) for batch in rows for image in batch.images}
     assert {20 + i for i in range(9)} <= shown
+
+
+def test_the_first_batch_waits_for_no_import_that_it_does_not_need(shards):
+    folder = shards(many(20))
+    code = (
+        "import sys; from infimm_data.stream.stream import Stream; from tests.infimm_data.stream.conftest import *\n"
+        f"with Stream({folder!r}, ENCODE_ALL, SETTINGS, image_side=8, rows=2) as stream: next(stream)\n"
+        "print({'pandas', 'pyarrow.compute', 'pyarrow.dataset', 'numpy.ma', 'transformers'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[3])
+    assert done.stdout == "set()\n", done.stderr

@@ -45,6 +45,24 @@ def test_a_name_that_leads_out_is_refused_and_never_read(folder, name):
     assert list(folder.read([name], 10_000)) == []
 
 
+@pytest.mark.parametrize("name", ["coco/a b.jpg", "inside.jpg"])
+def test_an_absolute_name_below_the_folder_is_that_file(folder, tmp_path, name):
+    assert folder.url(f"{tmp_path}/images/{name}") == name
+    os.symlink(tmp_path / "images", tmp_path / "link")
+    linked = ImageFolder(f"{tmp_path}/link/")
+    assert linked.url(f"{tmp_path}/link/{name}") == linked.url(f"{tmp_path}/images/{name}") == name
+
+
+@pytest.mark.parametrize("name", ["secret.jpg", "images/../secret.jpg", "images/up/secret.jpg", "images/", "imagesx/a"])
+def test_an_absolute_name_elsewhere_is_refused_and_says_what_helps(folder, tmp_path, name):
+    assert folder.url(f"{tmp_path}/{name}") is None
+    assert folder.refusal(f"{tmp_path}/{name}").endswith("set images_root to a folder above it")
+
+
+def test_another_suffix_of_an_absolute_name_is_absolute(folder, tmp_path):
+    assert folder.other_suffix(f"{tmp_path}/images/coco/gone.jpg") == f"{tmp_path}/images/coco/gone.gif"
+
+
 @pytest.mark.parametrize("name", ["coco", "coco/none.jpg", "pipe.jpg", "x" * 5000])
 def test_what_is_no_file_there_is_no_image(folder, name):
     assert list(folder.read([name], 10_000)) == []

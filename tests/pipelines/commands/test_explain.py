@@ -97,7 +97,7 @@ def test_positions_of_a_run_lead_to_the_same_row(data, recipe, tmp_path, capsys,
     (folder / "config.json").write_text(json.dumps(about))
     (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n' + json.dumps(logged) + "\n")
     monkeypatch.setattr(
-        "pipelines.commands.explain.find_row", lambda *asked: known.append(asked[2]) or find_row(*asked)
+        "infimm_data.stream.explain.find_row", lambda *asked: known.append(asked[2]) or find_row(*asked)
     )
     asked = ["--data", data, "--step", "3", "--json"]
     by_run = explain(capsys, str(tmp_path / "run"), *asked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import time
 from collections import Counter
 from datetime import UTC, datetime
@@ -44,7 +45,7 @@ def page(text="x", more=""):
 
 def crawl(web, folder, *urls, sitemaps=(), hosts=(A, B), allowed=None, fetch=None, segment=1 << 30, **settings):
     """Crawl to the end; return the counts of pages."""
-    limits = {"timeout_s": 2.0, "max_bytes": 100_000, "max_redirects": 3} | (fetch or {})
+    limits = {"timeout_s": 2.0, "max_bytes": 100_000, "max_redirects": 3, "tdmrep": False} | (fetch or {})
     wanted = CrawlSettings(
         fetch=FetchSettings(allow_private_hosts=tuple(hosts if allowed is None else allowed), **limits),
         **({"delay_s": 0.0, "attempts": 2} | settings),
@@ -430,3 +431,49 @@ def test_a_crawl_that_goes_on_knows_the_pages_of_its_full_files_but_stores_their
     assert Counter(kind for kind, url, _ in records(tmp_path) if url.endswith(".png"))["response"] == 2
     source = WebArchive(path=str(tmp_path / "crawl"))
     assert dict(source.images(source.work_items()[1], [f"http://{A}/q.png"])) == {f"http://{A}/q.png": PNG}
+
+
+RESERVED = f"{A}/.well-known/tdmrep.json"
+ASKING = {"tdmrep": True}
+
+
+def reserving(*locations):
+    rules = [{"location": location, "tdm-reservation": 1} for location in locations]
+    return 200, {"Content-Type": "application/json"}, json.dumps(rules).encode()
+
+
+def test_a_page_that_tdmrep_json_reserves_is_not_asked_for(web, tmp_path):
+    web.add(RESERVED, reserving("/no"))
+    web.add(f"{A}/no", page())
+    web.add(f"{A}/yes", page())
+    assert crawl(web, tmp_path, f"http://{A}/no", f"http://{A}/yes", fetch=ASKING) == {"ok": 1, "opted_out": 1}
+    assert web.asked() == [f"{A}/robots.txt", RESERVED, f"{A}/yes"]
+
+
+def test_an_image_that_tdmrep_json_reserves_is_not_asked_for(web, tmp_path):
+    web.add(RESERVED, reserving("/*.png$"))
+    web.add(f"{A}/p", page(more='<img src="/p.png" width="300" height="300">'))
+    crawl(web, tmp_path, f"http://{A}/p", fetch=ASKING, page_images=True)
+    assert web.asked() == [f"{A}/robots.txt", RESERVED, f"{A}/p"]
+
+
+def test_a_second_run_knows_what_is_reserved(web, tmp_path):
+    web.add(RESERVED, reserving("/no"))
+    web.add(f"{A}/yes", page())
+    crawl(web, tmp_path, f"http://{A}/yes", fetch=ASKING)
+    assert crawl(web, tmp_path, f"http://{A}/no", fetch=ASKING) == {"ok": 1, "opted_out": 1}
+    assert web.asked() == [f"{A}/robots.txt", RESERVED, f"{A}/yes"]
+
+
+def test_tdmrep_json_is_not_asked_for_where_robots_txt_forbids_it(web, tmp_path):
+    web.add(f"{A}/robots.txt", (200, {}, b"User-agent: *\nDisallow: /.well-known/\n"))
+    web.add(f"{A}/yes", page())
+    assert crawl(web, tmp_path, f"http://{A}/yes", fetch=ASKING) == {"ok": 1}
+    assert web.asked() == [f"{A}/robots.txt", f"{A}/yes"]
+
+
+def test_a_page_in_the_place_of_tdmrep_json_reserves_nothing_and_is_no_document(web, tmp_path):
+    web.add(RESERVED, page("a start page"))
+    web.add(f"{A}/yes", page())
+    assert crawl(web, tmp_path, f"http://{A}/yes", fetch=ASKING) == {"ok": 1}
+    assert [found.origin.url for found in documents(tmp_path)] == [f"http://{A}/yes"]

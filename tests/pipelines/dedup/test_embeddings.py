@@ -15,7 +15,8 @@ from infimm_data.tables import measures_table, read_table, write_table
 from pipelines.dedup.embeddings import largest_before, nearest_centres, spherical_k_means, unit
 from pipelines.facts import FETCHED_COLUMNS, needs_pixels
 from pipelines.passes.decide import decide
-from pipelines.passes.embeddings import semantic_columns
+from pipelines.passes.embeddings import compare_semantics
+from pipelines.passes.group import group_columns
 from pipelines.passes.score import score
 from tests.pipelines.here import Here, make_run
 from tests.pipelines.made_facts import make_facts
@@ -73,7 +74,8 @@ def compared(out, vectors, sizes, *, live=None, broken=(), cluster=None, memory=
     owners = np.repeat(items, sizes)
     facts = replace(make_facts({"id": [f"d{item}" for item in items]}, {}, owners, items), items=tuple(run.keys))
     mask = np.ones(len(vectors), dtype=bool) if live is None else live
-    columns = semantic_columns(run, facts, run.recipe.steps[0], mask)
+    compare_semantics(run, facts, run.recipe.steps[0], mask)
+    columns = group_columns(STEP, run.layout, run.keys)
     return run, facts.with_images(columns), np.array(columns["semantic_similarity"].to_pylist(), dtype=float)
 
 
@@ -124,9 +126,9 @@ def test_the_same_images_are_not_compared_twice_and_others_are(tmp_path):
     run, _, _ = compared(tmp_path, twins(), [40])
     run.cluster.names.clear()
     plain = replace(make_facts({"id": ["d0"]}, {}, [0] * 40), items=tuple(run.keys))
-    semantic_columns(run, plain, run.recipe.steps[0], np.ones(40, dtype=bool))
+    compare_semantics(run, plain, run.recipe.steps[0], np.ones(40, dtype=bool))
     assert run.cluster.names == []
-    semantic_columns(run, plain, run.recipe.steps[0], np.arange(40) > 0)
+    compare_semantics(run, plain, run.recipe.steps[0], np.arange(40) > 0)
     assert run.cluster.names
 
 
@@ -147,7 +149,7 @@ def test_a_step_that_stores_no_embedding_is_named(tmp_path):
     with pytest.raises(
         InfiMMError, match=r"clip_score/.*parquet: it has no column 'embedding'; set embeddings: image in its step"
     ):
-        semantic_columns(run, facts, run.recipe.steps[0], np.ones(1, dtype=bool))
+        compare_semantics(run, facts, run.recipe.steps[0], np.ones(1, dtype=bool))
 
 
 def test_the_score_pass_compares_embeddings_where_the_step_stands(tmp_path):
@@ -159,7 +161,7 @@ def test_the_score_pass_compares_embeddings_where_the_step_stands(tmp_path):
     write_table(run.layout.image_scores(run.keys[0]), measures_table(keys, [{}] * 40), fingerprint="")
     fetched = {name: pa.nulls(40) for name in FETCHED_COLUMNS} | {"url": urls, "status": ["ok"] * 39 + ["timeout"]}
     write_table(run.layout.images(run.keys[0]), pa.table(fetched), fingerprint="")
-    facts = score(run)
+    (facts,) = score(run).batches()
     found = np.array(facts.images.column("semantic_similarity").to_pylist(), dtype=float)
     assert np.isnan(found[39])
     assert int(decide(facts, run.recipe.steps).images.kept.sum()) == 30

@@ -71,11 +71,11 @@ def test_a_list_becomes_shards_and_nothing_is_asked_for_twice(web, tmp_path, clu
     assert not run.failed
     assert sum(shard.num_documents for shard in read_manifest(run.layout.shards)) == 9
     assert set(Counter(web.asked()).values()) == {1}
-    assert len(web.log) == 3 + 9 + 9  # robots.txt, pages, pictures
+    assert len(web.log) == 3 + 3 + 9 + 9  # robots.txt, tdmrep.json, pages, pictures
     assert outcomes(run.layout, 2)["page"] == {"ok": 9}
     shards = {path.name: path.read_bytes() for path in Path(run.layout.shards).iterdir()}
     again = run_to("pack", recipe, tmp_path / "out", cluster, web)
-    assert len(web.log) == 21
+    assert len(web.log) == 24
     assert {path.name: path.read_bytes() for path in Path(again.layout.shards).iterdir()} == shards
     assert isinstance(stored_recipe(again.layout).source, LiveCrawl)
 
@@ -124,12 +124,14 @@ def test_a_crawl_killed_by_the_system_goes_on_and_asks_for_nothing_that_it_has(w
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 60
-        while len(web.log) < 12 and time.monotonic() < deadline:
+        while len(web.log) < 15 and time.monotonic() < deadline:
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
-    assert 12 <= len(web.log) < 21
+    assert 15 <= len(web.log) < 24
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=True)
-    assert json.loads(done.stdout) == {"image": {"ok": 9}, "page": {"ok": 9}, "robots": {"http_404": 3}}
+    assert json.loads(done.stdout) == {
+        "image": {"ok": 9}, "page": {"ok": 9}, "robots": {"http_404": 3}, "tdmrep": {"http_404": 3},
+    }  # fmt: skip
     twice = [key for key, number in Counter(web.asked()).items() if number > 1]
     assert len(twice) <= 2 * len(HOSTS)  # what each host was asked when the kill came: a page and its picture
 

@@ -11,6 +11,7 @@ import pytest
 from infimm_data.errors import ConfigError
 from infimm_data.rules import AtLeast, AtMost, BestFraction, FirstOfGroup, GroupAtMost, OneOf
 from pipelines.passes.decide import decide
+from pipelines.passes.values import shown_values
 from tests.pipelines.made_facts import make_facts, step
 
 WORDS = step("words", "document", AtLeast("words", 10, "too_few_words"))
@@ -31,12 +32,21 @@ def lines(found):
     return [(line.step, line.reason, line.came_in, line.dropped) for line in found.funnel]
 
 
+def documents_of(found):
+    """Return what the ledger shows of each document."""
+    return shown_values(found.facts, found, "document")
+
+
+def images_of(found):
+    return shown_values(found.facts, found, "image")
+
+
 def test_bounds_are_inclusive_and_what_was_not_measured_is_dropped():
     found = decide(FACTS, [WORDS])
     assert found.documents.kept.tolist() == [True, False, False]
     assert found.documents.step.tolist() == ["", "words", "words"]
     assert found.documents.reason.tolist() == ["", "too_few_words", "too_few_words"]
-    assert found.documents.shown_values() == ["", "9", "not measured"]
+    assert documents_of(found) == ["", "9", "not measured"]
     assert found.documents.threshold.tolist() == ["", "10", "10"]
 
 
@@ -51,14 +61,14 @@ def test_a_dropped_image_leaves_its_document_and_its_neighbours():
     found = decide(FACTS, [SIDE])
     assert found.documents.kept.tolist() == [True, True, True]
     assert found.images.kept.tolist() == [True, False, True, False]
-    assert found.images.shown_values() == ["", "99", "", "not measured"]
+    assert images_of(found) == ["", "99", "", "not measured"]
 
 
 def test_lost_images_are_those_that_earlier_steps_dropped_and_a_document_without_any_lost_none():
     found = decide(FACTS, [SIDE, LOSS])
     assert found.documents.kept.tolist() == [False, True, False]  # one lost its small image, one the unmeasured
     assert decide(FACTS, [LOSS, SIDE]).documents.kept.tolist() == [True, True, True]
-    assert found.documents.shown_values()[0] == "1"
+    assert documents_of(found)[0] == "1"
 
 
 def test_images_are_counted_as_they_stand_at_the_step():
@@ -67,7 +77,7 @@ def test_images_are_counted_as_they_stand_at_the_step():
     assert before.documents.kept.tolist() == [True, True, True]
     assert after.documents.kept.tolist() == [True, True, False]
     assert after.documents.reason.tolist() == ["", "", "too_few_images"]
-    assert after.documents.shown_values()[2] == "0"
+    assert documents_of(after)[2] == "0"
 
 
 def test_a_step_sees_only_what_earlier_steps_kept():
@@ -161,7 +171,7 @@ def test_the_first_document_of_a_group_stays_and_documents_without_a_group_stay(
 
 def test_the_ledger_names_the_document_that_stayed_and_the_rank():
     found = decide(groups("g", None, "g"), [TWINS])
-    assert found.documents.shown_values() == ["", "", "0"]
+    assert documents_of(found) == ["", "", "0"]
     assert found.documents.threshold.tolist() == ["", "", "rank images_kept, first"]
 
 
@@ -197,7 +207,7 @@ def test_two_comparing_steps_make_one_graph():
     facts = groups("g", "g", None, "k", second=[None, "s", "s", None])
     found = decide(facts, [TWINS, other])
     assert found.documents.reason.tolist() == ["", "twin", "other_twin", ""]
-    assert found.documents.shown_values() == ["", "0", "0", ""]
+    assert documents_of(found) == ["", "0", "0", ""]
     assert decide(facts, [other]).documents.kept.tolist() == [True, True, False, True]
 
 
@@ -205,7 +215,7 @@ def test_what_is_connected_with_an_earlier_dataset_goes_and_the_ledger_names_its
     facts = groups("g", "g", None, None, group_earlier=[None, "old", None, "older"])
     found = decide(facts, [TWINS])
     assert found.documents.kept.tolist() == [False, False, True, False]
-    assert found.documents.shown_values() == ["old", "old", "", "older"]
+    assert documents_of(found) == ["old", "old", "", "older"]
     assert lines(found) == [("twins", "twin_of_earlier", 4, 3), ("twins", "twin", 1, 0)]
 
 
@@ -220,7 +230,7 @@ def test_a_text_of_too_many_documents_goes_from_all_of_them_whatever_else_was_dr
     first = step("few", "document", AtLeast("n", 1, "few"))
     found = decide(facts, [first, step("frequent", "document", GroupAtMost("text", 2, "often"))])
     assert found.documents.reason.tolist() == ["few", "often", "often", "", "", ""]
-    assert found.documents.shown_values()[1] == "3"
+    assert documents_of(found)[1] == "3"
 
 
 def test_the_best_share_is_of_the_whole_set_and_the_funnel_says_where_it_cuts():

@@ -13,8 +13,9 @@ import pytest
 from infimm_data.document import Document, ImageNode, short_url
 from infimm_data.tables import DOCUMENTS, document_row, open_table, read_metadata, read_table
 from pipelines.fetch_settings import FetchSettings, ResizeSettings
+from pipelines.image_files import fetch_item, read_image
 from pipelines.layout import Layout
-from pipelines.passes.fetch import fetch_item, holds_missing, read_image
+from pipelines.passes.fetch import holds_missing
 from pipelines.sources.contract import WorkItem
 from tests.web_server import PNG, HostileWeb, png
 
@@ -215,7 +216,7 @@ def test_other_limits_fetch_everything_again(layout):
 def test_a_kill_between_tar_and_table_leaves_all_offsets_right(layout, monkeypatch):
     fetch(layout, ["a"], {"a": PNG})
     with monkeypatch.context() as patched:
-        patched.setattr("pipelines.passes.fetch.write_table", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr("pipelines.image_files.write_table", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             fetch(layout, ["a", "b"], {"b": png(5)})
     (row,) = read_table(layout.images(ITEM.key)).to_pylist()

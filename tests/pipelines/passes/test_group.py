@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from filters.duplicate_pair import DuplicatePair
 from filters.exact_duplicate_text import ExactDuplicateText
 from filters.image_url_frequency import ImageUrlFrequency
 from filters.near_duplicate_text import NearDuplicateText
+from infimm_data.document import Document, ImageNode, TextNode
 from infimm_data.errors import ConfigError, InfiMMError
 from infimm_data.files import read_bytes
 from infimm_data.groups import group_counts
 from infimm_data.links import digest
 from infimm_data.tables import measures_table, read_table, write_table
 from pipelines.passes.decide import decide
-from pipelines.passes.group import add_document_groups, dedup_texts, group_images, write_indices
+from pipelines.passes.group import add_document_groups, dedup_texts, gather, group_images, write_indices
 from pipelines.recipe import Step
 from tests.pipelines.here import Here, item, make_run
 from tests.pipelines.made_facts import make_facts
@@ -100,7 +102,7 @@ def decided(run, kept):
     """Facts and decisions in which these documents are kept, one after the other over all work items."""
     ids = [key for item in run.keys for key in read_table(run.layout.document_scores(item)).column("id").to_pylist()]
     sizes = [read_table(run.layout.document_scores(item)).num_rows for item in run.keys]
-    facts = make_facts({"id": ids}, {}, [], np.repeat(range(len(sizes)), sizes))
+    facts = replace(make_facts({"id": ids}, {}, [], np.repeat(range(len(sizes)), sizes)), items=tuple(run.keys))
     decisions = decide(facts, [])
     decisions.documents.line[~np.asarray(kept)] = 0
     return facts, decisions
@@ -126,6 +128,27 @@ def test_an_index_holds_what_its_own_earlier_dataset_held(tmp_path):
         True,
         False,
     ]
+
+
+def test_pairs_of_image_and_text_are_compared_with_an_earlier_dataset(tmp_path):
+    def pairs(out, *urls, **dedup):
+        run = make_run(out, {"duplicate_pair": DuplicatePair()}, **dedup)
+        documents = [Document(id=f"0{n}", nodes=(ImageNode(url=url), TextNode(text="a"))) for n, url in enumerate(urls)]
+        rows = [{"duplicate_pair_signature": DuplicatePair().signature(one)} for one in documents]
+        table = measures_table({"id": [one.id for one in documents]}, rows)
+        write_table(run.layout.document_scores(run.keys[0]), table, fingerprint="")
+        keys = {"id": [], "node": [], "url": []}
+        write_table(run.layout.image_scores(run.keys[0]), measures_table(keys, [], ["status"]), fingerprint="")
+        dedup_texts(run)
+        return run
+
+    old = pairs(tmp_path / "old", "u", "v")
+    write_indices(old, *decided(old, [True, False]))
+    new = pairs(tmp_path / "new", "v", "u", "v", against=old.layout.out)
+    facts = gather(new)
+    (step,) = new.recipe.steps
+    found = decide(facts, [step])
+    assert found.documents.reason.tolist() == ["", "duplicate_pair_of_earlier", "duplicate_pair"]
 
 
 def test_groups_are_found_again_when_the_earlier_dataset_changes(tmp_path):
@@ -159,21 +182,21 @@ def test_images_are_counted_by_documents_and_by_repeats_in_each():
         [0, 0, 0, 1, 1, 2, 2],
     )
     live = np.array([True, True, True, True, True, False, False])
-    found = group_images(Equal(), facts, live)
-    assert found["image_documents"].tolist()[:5] == [2, 1, 2, 2, 1]
-    assert found["image_repeat"].tolist()[:5] == [0, 0, 1, 0, 0]
+    found = facts.with_found(group_images(Equal(), facts, live)).images.to_pydict()
+    assert found["image_documents"][:5] == [2, 1, 2, 2, 1]
+    assert found["image_repeat"][:5] == [0, 0, 1, 0, 0]
     assert [math.isnan(value) for value in found["image_documents"][5:]] == [True, True]
 
 
 def test_hashes_beyond_2_to_the_53_are_not_rounded():
     facts = make_facts({"id": ["a"]}, {"phash": pa.array([2**64 - 1, 2**64 - 2], pa.uint64())}, [0, 0])
-    assert group_images(Equal(), facts, np.array([True, True]))["image_repeat"].tolist() == [0, 0]
+    assert group_images(Equal(), facts, np.array([True, True])).columns["image_repeat"].tolist() == [0, 0]
 
 
 def test_no_image_at_all_is_counted_as_none():
     facts = make_facts({"id": ["a"]}, {"phash": pa.array([], pa.uint64())}, [])
     found = group_images(Equal(), facts, np.zeros(0, dtype=bool))
-    assert found["image_documents"].tolist() == []
+    assert found.columns["image_documents"].tolist() == []
 
 
 def test_image_urls_are_counted_over_the_whole_set_as_one_page_is_written_in_many_ways(tmp_path):

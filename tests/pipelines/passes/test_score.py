@@ -24,7 +24,7 @@ from infimm_data.tables import measures_table, read_table, write_table
 from pipelines.build import build
 from pipelines.embeddings import read_embeddings
 from pipelines.executor import PassReport
-from pipelines.facts import load_facts
+from pipelines.item_tables import load_facts
 from pipelines.layout import Layout
 from pipelines.life import documents_of
 from pipelines.passes.score import worker_model

@@ -85,8 +85,8 @@ def test_a_broken_line_costs_itself_only(read, line, reason):
     assert found[1] == reason if reason else isinstance(found[1], int)
 
 
-def test_blank_files_and_lines_hold_nothing(read):
-    assert read(b"") == []
+def test_blank_lines_hold_nothing_and_a_file_without_bytes_is_counted(read):
+    assert read(b"") == ["empty_file"]
     assert read(b"\n \r\n\n") == []
     assert read(gzip.compress(b""), "a.jsonl.gz") == []
 

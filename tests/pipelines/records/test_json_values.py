@@ -52,6 +52,42 @@ def test_an_object_of_rows_gives_each_with_its_key(read):
     assert read(b'{"7": {"a": 1}, "x.y": {"a": 2}}', "") == [row(0, {"a": 1}, "7"), row(1, {"a": 2}, "x.y")]
 
 
+@pytest.mark.parametrize(("place", "begin", "end"), [(None, b"[", b"]"), ("", b'{"k": ', b"}")])
+def test_a_record_that_is_too_large_is_not_held_and_those_before_it_are_kept(tmp_path, place, begin, end):
+    path = tmp_path / "a.json"
+    row_ = {None: b'{"a": 1}, ', "": b'{"a": 1}, "l": '}[place]
+    path.write_bytes(begin + row_ + b'{"a": "' + b"x" * 30_000_000 + b'"}' + end)
+    tracemalloc.start()
+    rows = list(read_rows(item_of(path), RowFormat(place=place, max_bytes=1_000_000)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [one.reason if isinstance(one, Skipped) else one.data for one in rows] == [{"a": 1}, "record_too_large"]
+    assert rows[1].detail == "a.json: over 1000000 bytes in row 1; the rest is lost"
+    assert peak < 5_000_000
+
+
+@pytest.mark.parametrize("depth", [20_000, 200_000])
+def test_a_row_that_is_nested_too_deeply_costs_itself_and_none_can_take_the_memory(read, depth):
+    deep = b"[" * 600 + b"]" * 600
+    first, second = read(b'[{"a": ' + deep + b'}, {"a": "[[["}]')
+    assert (first.reason, first.detail) == ("not_json", "a.json: row 0 is nested too deeply")
+    assert second.data == {"a": "[[["}
+    deep = b"[" * depth + b"]" * depth
+    *rows, last = read(b"[" + b'{"a": 1}, ' * 3000 + b'{"a": ' + deep + b"}]")
+    assert [one.data for one in rows] == [{"a": 1}] * 3000
+    assert last.reason == "record_too_large"
+    assert last.detail == "a.json: 5000 unclosed brackets in row 3000; the rest is lost"
+
+
+def test_a_long_list_that_stands_before_or_behind_the_rows_is_no_record(tmp_path):
+    other = b"[" + b'"xxxxxxxxx", ' * 300_000 + b'""]'
+    (tmp_path / "a.json").write_bytes(
+        b'{"images": ' + other + b', "data": [{"a": 1}, {"a": 2}], "more": ' + other + b"}"
+    )
+    found = list(read_rows(item_of(tmp_path / "a.json"), RowFormat(place="data", max_bytes=100_000)))
+    assert [one.data for one in found] == [{"a": 1}, {"a": 2}]
+
+
 def test_a_list_that_breaks_off_gives_every_row_before_the_break(read):
     *rows, damage = read(b'[{"a": 1}, {"a": 2}, {"a": ')
     assert rows == [row(0, {"a": 1}), row(1, {"a": 2})]

@@ -9,6 +9,7 @@ import pytest
 from infimm_data.errors import SourceError
 from pipelines.records.files import Record
 from pipelines.records.frame import row_items
+from pipelines.records.parts import table_parts
 from pipelines.records.rows import RowFormat, read_rows
 from pipelines.sources.contract import WorkItem
 
@@ -57,6 +58,28 @@ def test_a_damaged_row_group_costs_its_own_rows_each_counted(tmp_path):
     data[start : start + chunk.total_compressed_size] = b"\xee" * chunk.total_compressed_size
     path.write_bytes(bytes(data))
     assert short(read(path)) == [*range(100), *["damaged_record"] * 100, *range(200, 300)]
+
+
+def test_a_row_group_that_gives_fewer_rows_than_it_says_counts_each_that_is_missing(tmp_path, monkeypatch):
+    path = tmp_path / "a.parquet"
+    pq.write_table(TABLE, path, row_group_size=100)
+    whole = pq.ParquetFile.iter_batches
+
+    def fewer(self, size, row_groups, columns):  # as a flipped byte in a page header makes pyarrow do
+        batches = whole(self, size, row_groups=row_groups, columns=columns)
+        return (batch.slice(0, 40) if row_groups == [1] else batch for batch in batches)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", fewer)
+    assert short(read(path)) == [*range(140), *["damaged_record"] * 60, *range(200, 300)]
+
+
+def test_a_footer_whose_names_are_no_text_fails_in_one_line(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"texts": ["a"], "naaame": [1]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"naaame", b"n\xb2\xb2\xb2me"))
+    with pytest.raises(SourceError, match=r"a\.parquet: cannot be read as Parquet or Arrow .*is the download whole"):
+        read(path)
+    assert len(table_parts(str(tmp_path), 100, (".parquet",), kind="t")) == 1
 
 
 def test_an_arrow_stream_that_was_cut_off_gives_what_is_whole_and_says_so(tmp_path):

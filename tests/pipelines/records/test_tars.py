@@ -56,6 +56,23 @@ def test_the_wanted_members_come_in_order(read, pack):
     assert read(pack(THREE)) == [("a", b"1" * 600), ("b", b"2" * 600), ("c", b"3" * 600)]
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_tars_behind_each_other_in_one_file_are_all_read(read, pack):
+    both = pack(THREE) + pack(tar(("d.json", b"4"), ("e.json", b"5")))
+    assert read(both) == [("a", b"1" * 600), ("b", b"2" * 600), ("c", b"3" * 600), ("d", b"4"), ("e", b"5")]
+
+
+def test_a_header_that_was_zeroed_loses_what_is_behind_it_and_says_so(read):
+    at = THREE.index(b"b.json")
+    assert read(THREE[:at] + bytes(512) + THREE[at + 512 :]) == [("a", b"1" * 600), "damaged_record"]
+
+
+@pytest.mark.parametrize("size", [512, 1024, 10_240, 1 << 20])
+def test_a_tar_of_nothing_has_no_members_and_a_long_end_is_an_end(read, size):
+    assert read(bytes(size)) == []
+    assert read(THREE.rstrip(b"\0") + bytes(-len(THREE.rstrip(b"\0")) % 512 + size))[-1] == ("c", b"3" * 600)
+
+
 def test_links_are_no_members_and_large_ones_are_counted(read):
     assert read(tar(("a.json", None), ("b.json", b"x" * 1001), ("c.json", b"x"))) == ["record_too_large", ("c", b"x")]
 

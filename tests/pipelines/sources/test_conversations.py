@@ -43,6 +43,22 @@ def test_rows_are_written_back_equal_through_the_file(tmp_path):
     assert [json.dumps(written_row(one)) for one in found] == [json.dumps(row) for row in rows]
 
 
+def test_a_row_whose_image_has_an_absolute_path_below_the_folder_is_read_and_written_back_as_it_was(tmp_path):
+    row = llava("absolute", f"{tmp_path}/images/coco/1.jpg", "q: <image>\nWhat?", "a: Grey.")
+    source = Conversations(path=write_set(tmp_path, [row]), images_root=str(tmp_path / "images"))
+    (item,) = source.work_items()
+    (document,) = source.read(item)
+    assert list(source.images(item, [node.url for node in document.images])) == [("coco/1.jpg", picture(100))]
+    assert written_row(document) == row
+
+
+def test_a_row_as_pandas_writes_it_has_no_image_where_it_says_nan(tmp_path):
+    rows = [{**GOOD[0], "score": float("nan")}, {**GOOD[2], "image": float("nan")}, GOOD[1]]
+    found = read(tmp_path, rows)
+    assert [len(one.images) for one in found] == [1, 0, 1]
+    assert written_row(found[0]) == {**GOOD[0], "score": None}
+
+
 def test_a_row_as_it_stands_is_left_out_only_where_it_cannot_be_read(tmp_path):
     answers = read(tmp_path)
     assert reasons(answers, Skipped) == {

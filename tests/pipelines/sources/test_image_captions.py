@@ -7,6 +7,7 @@ import json
 import math
 import tracemalloc
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -76,9 +77,12 @@ def test_a_column_that_changes_its_type_between_parts_means_the_same(tmp_path):
     write_parquet(tmp_path / "a.parquet", [laion(1)], {"WIDTH": pa.int32(), "SAMPLE_ID": pa.int64()})
     write_parquet(tmp_path / "b.parquet", [laion(2, HEIGHT=None)], {"WIDTH": pa.float64(), "punsafe": pa.float32()})
     write_parquet(tmp_path / "c.parquet", [laion(3)], {"WIDTH": pa.string(), "TEXT": pa.large_binary()})
+    decimal = {"WIDTH": Decimal(640), "HEIGHT": None, "similarity": Decimal("0.25")}
+    write_parquet(tmp_path / "d.parquet", [laion(4, **decimal)], {"HEIGHT": pa.null()})
     found = [document.images[0] for document in documents(tmp_path, preset="laion_2b_en")]
-    assert [(image.width, image.height) for image in found] == [(640, 480), (640, None), (640, 480)]
-    assert [image.caption for image in found] == ["caption 1", "caption 2", "caption 3"]
+    assert [(image.width, image.height) for image in found] == [(640, 480), (640, None), (640, 480), (640, None)]
+    assert [image.caption for image in found] == [f"caption {n}" for n in range(1, 5)]
+    assert found[3].scores["similarity"] == 0.25
 
 
 def test_what_cannot_be_a_pair_is_counted_by_reason_and_costs_no_neighbour(tmp_path):
@@ -257,8 +261,23 @@ def test_a_table_without_rows_holds_nothing(tmp_path):
         pa.table({"url": pa.array([], pa.string()), "caption": pa.array([], pa.string())}), tmp_path / "a.parquet"
     )
     (tmp_path / "b.tsv").write_text("url\tcaption")
-    (tmp_path / "c.jsonl").write_text("")
     assert everything(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.json", "a.jsonl.gz", "a.csv.zip"])
+def test_a_file_without_bytes_is_counted_and_named(tmp_path, name):
+    (tmp_path / name).write_bytes(b"")
+    (found,) = everything(tmp_path)
+    assert (found.reason, found.detail) == ("empty_file", f"{name}: 0 bytes; is the download whole?")
+
+
+def test_a_row_of_zeros_is_damage_and_no_caption(tmp_path):
+    (tmp_path / "a.tsv").write_bytes(
+        b"url\tcaption\nhttp://a.example/1\tone" + bytes(99) + b"two\nhttp://a.example/3\tthree\n"
+    )
+    damage, document = everything(tmp_path)
+    assert (damage.reason, damage.offset) == ("damaged_record", 12)
+    assert document.nodes[1].text == "three"
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from infimm_data.document import Document
 from infimm_data.errors import ConfigError, SourceError
 from infimm_data.tables import DOCUMENTS, document_row, open_table, read_table
 from pipelines.fetch_settings import FetchSettings
+from pipelines.image_files import fetch_item
 from pipelines.layout import Layout
-from pipelines.passes.fetch import fetch_item
 from pipelines.sources.contract import Skipped
 from pipelines.sources.img2dataset_shards import Img2datasetShards
 from tests.web_server import png

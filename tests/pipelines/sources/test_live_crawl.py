@@ -90,14 +90,31 @@ def test_a_list_that_cannot_be_used_is_one_clear_line(tmp_path, name, column, sa
         LiveCrawl(path=path, url_column=column).work_items()
 
 
-def test_a_dry_run_counts_urls_and_hosts(tmp_path):
+def test_a_dry_run_counts_urls_and_hosts_and_says_what_pages_have_on_average(tmp_path):
     source = LiveCrawl(path=write(tmp_path / "u.parquet"), delay_s=3600.0)
     found = preview(source, source.work_items())
-    assert (found.columns, found.num_documents, found.num_images) == (("id", "url"), 7, None)
-    assert (
-        found.how
-        == "URLs of 3 hosts, the largest takes 3.0 h to crawl at 3600 s a page; a crawl tells images and bytes"
+    assert (found.columns, found.num_documents, found.num_images) == (("id", "url"), 7, 38)
+    assert (found.size_bytes, found.seconds) == (7 * 35_000, pytest.approx(0.07))
+    assert found.how == (
+        "URLs of 3 hosts; the largest takes 3.0 h to crawl at 3600 s a request; "
+        "35 kB and 5.4 images a page, as pages have on average"
     )
+
+
+def test_a_dry_run_counts_what_the_settings_leave_of_the_list_and_the_images_that_are_asked_for(tmp_path):
+    source = LiveCrawl(
+        path=write(tmp_path / "u.txt"), max_pages_per_host=2, page_images=True, sitemaps=("https://a.b/",)
+    )
+    found = preview(source, source.work_items())
+    assert (found.num_documents, found.num_images, found.size_bytes) == (6, 32, 6 * 35_000 + 32 * 90_000)
+    assert "and what 1 sitemaps list; the largest takes with its images 13 s to crawl" in found.how
+
+
+def test_a_dry_run_of_sitemaps_alone_does_not_say_that_there_is_nothing():
+    source = LiveCrawl(sitemaps=("https://a.example/s.xml",))
+    found = preview(source, source.work_items())
+    assert (found.num_documents, found.num_images, found.size_bytes) == (None, None, None)
+    assert found.how == "no URL in a list, and what 1 sitemaps list; a crawl tells how many"
 
 
 def test_a_part_is_no_archive_before_it_is_crawled(tmp_path):

@@ -122,6 +122,29 @@ def test_an_orientation_is_applied(read):
     assert same(png, picture(1).transpose(Image.Transpose.ROTATE_270))
 
 
+def members_of(*names):
+    return record(images=list(names), texts=["Text."] * len(names), image_metadata=[])
+
+
+def test_an_entry_that_names_a_member_is_that_file_as_it_came(read):
+    jpeg, png = io.BytesIO(), io.BytesIO()
+    picture(1).save(jpeg, "JPEG")
+    picture(2).save(png, "PNG")
+    (document,), images = read(
+        ("a%2Fb.1.JPG", jpeg.getvalue()), ("a%2Fb.3.png", png.getvalue()),
+        ("a%2Fb.json", members_of(None, "a%2Fb.1.JPG", None, "a%2Fb.3.png", "a%2Fb.4.webp")),
+    )  # fmt: skip
+    assert [type(node).__name__[:4] for node in document.nodes] == ["Text", "Imag", "Text", "Text", "Imag", "Text",
+                                                                    "Imag", "Text"]  # fmt: skip
+    assert [images[node.url] for node in document.images] == [jpeg.getvalue(), png.getvalue(), b""]
+
+
+def test_a_member_that_is_a_tiff_becomes_a_png(read):
+    (document,), images = read(("k.json", members_of("k.0.tiff", "k.1.tif")), ("k.0.tiff", tiff(picture(1))),
+                               ("k.1.tif", tiff(picture(2))))  # fmt: skip
+    assert [same(images[node.url], picture(n)) for n, node in enumerate(document.images, start=1)] == [True, True]
+
+
 def test_frames_that_are_missing_or_broken_are_no_image_and_cost_no_other(read):
     whole = tiff(picture(1), picture(2))
     found, images = read(
@@ -169,6 +192,36 @@ def test_a_table_of_html_documents_has_urls_and_no_frames(tmp_path):
     found = list(source.read(source.work_items()[0]))
     assert reasons(found) == ["document", "broken_image", "document"]
     assert found[0].nodes[0] == ImageNode(url="https://a.example/1.jpg")
+
+
+HTML_ROW = {  # columns of MINT-1T-HTML's data_v1_1
+    "texts": ["Before.", None, None, "After."],
+    "images": [None, "https://a.example/1.jpg", "https://a.example/2.jpg", None],
+    "image_hashes": ["a" * 64, "b" * 64],
+    "images_metadata": [{"height": 480, "width": 640}, {"height": 30, "width": 40}],
+    "metadata": [{"x": 1}, {"x": 2}],
+    "url": "https://a.example/page", "cc_dump": "CC-MAIN-2017-04",
+}  # fmt: skip
+
+
+def html(tmp_path, **changes):
+    pq.write_table(pa.Table.from_pylist([HTML_ROW | changes]), tmp_path / "a.parquet")
+    source = Mint1t(path=str(tmp_path))
+    return source, list(source.read(source.work_items()[0]))
+
+
+def test_what_a_table_says_of_images_is_of_those_that_are_shown(tmp_path):
+    for told in (HTML_ROW["images_metadata"], [json.dumps(one) for one in HTML_ROW["images_metadata"]]):
+        source, (document,) = html(tmp_path, images_metadata=told)
+        assert [(node.url[-5], node.width, node.height) for node in document.images] == [("1", 640, 480), ("2", 40, 30)]
+        assert [node.scores for node in document.images] == [{}, {}]
+        assert document.origin.url == "https://a.example/page"
+        assert source.preview(source.work_items()).columns == tuple(HTML_ROW)
+
+
+def test_what_a_table_says_of_another_number_of_images_is_not_taken(tmp_path):
+    _, (document,) = html(tmp_path, images_metadata=[{"height": 480, "width": 640}])
+    assert [node.width for node in document.images] == [None, None]
 
 
 def test_a_build_takes_the_pictures_from_the_tar_and_two_builds_are_equal(cluster, tmp_path):

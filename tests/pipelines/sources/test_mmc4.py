@@ -6,9 +6,12 @@ import json
 import zipfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from infimm_data.document import Document, ImageNode
+from infimm_data.errors import SourceError
 from pipelines.recipe import load_recipe
 from pipelines.sources.contract import Skipped
 from pipelines.sources.mmc4 import Mmc4
@@ -146,6 +149,19 @@ def test_a_matrix_of_another_shape_is_counted_where_it_is_asked_for(read, matrix
 def test_nan_in_a_matrix_fits_nothing(read):
     made = json.dumps(record(image(1, 0), similarity_matrix=[[float("nan"), 0.1, 0.3, float("inf")]]))
     assert shown(read(made, assignment="computed")[0]) == ["First. Second.", "1", "Third. Fourth."]
+
+
+def test_an_image_without_any_similarity_says_so(read):
+    made = json.dumps(record(image(1, 0), similarity_matrix=[[float("nan")] * 4]))
+    lost, _ = read(made, assignment="computed")
+    assert (lost.reason, lost.detail) == ("broken_image", "image 0: no sentence has a similarity")
+
+
+def test_a_table_of_another_set_fails_in_one_line(tmp_path):
+    pq.write_table(pa.table({"texts": [["a"]], "images": [[None]]}), tmp_path / "a.parquet")
+    source = Mmc4(path=str(tmp_path))
+    with pytest.raises(SourceError, match="no column text_list, image_info; it has texts, images"):
+        list(source.read(source.work_items()[0]))
 
 
 def test_empty_records_and_broken_lines_are_counted(read):

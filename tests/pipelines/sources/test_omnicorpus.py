@@ -19,6 +19,27 @@ GENERAL = {
     "domain": ["a.example"], "fluency_prob": 0.9, "id": "7", "non_advertisement_prob": 0.8, "politics_prob": 0.1,
     "porn_prob": 0.0, "toxic_prob": 0.2, "url": "https://a.example/page",
 }  # fmt: skip
+NUMBER, WHOLE, TEXT = pa.float64(), pa.int64(), pa.string()
+PUBLISHED = pa.schema(  # `dataset_info` of the card of OpenGVLab/OmniCorpus-CC
+    {
+        "general_metadata": pa.struct(
+            {
+                "domain": pa.list_(TEXT), "fluency_prob": NUMBER, "id": TEXT, "non_advertisement_prob": NUMBER,
+                "politics_prob": NUMBER, "porn_prob": NUMBER, "toxic_prob": NUMBER, "url": TEXT,
+            }
+        ),
+        "images": pa.list_(TEXT), "texts": pa.list_(TEXT),
+        "metadata": pa.list_(
+            pa.struct(
+                {
+                    "aesthetic_prob": NUMBER, "bytes": WHOLE, "d_hash": TEXT, "d_hash_dup_count": WHOLE,
+                    "height": WHOLE, "img_url_sha": TEXT, "p_hash": TEXT, "p_hash_dup_count": WHOLE,
+                    "unsafe_prob": NUMBER, "width": WHOLE,
+                }
+            )
+        ),
+    }
+)  # fmt: skip
 SCORES = {"aesthetic_prob": 5.5, "unsafe_prob": 0.01, "p_hash_dup_count": 3, "d_hash_dup_count": 2}
 
 
@@ -72,6 +93,17 @@ def test_a_row_becomes_a_document_with_the_scores_of_its_makers(read):
     assert document.measures == {
         "fluency_prob": 0.9, "non_advertisement_prob": 0.8, "politics_prob": 0.1, "porn_prob": 0.0, "toxic_prob": 0.2,
     }  # fmt: skip
+
+
+def test_a_table_with_the_columns_and_types_of_the_card_gives_the_same_document(read, tmp_path):
+    (expected,) = read(row())
+    pq.write_table(pa.Table.from_pylist([row()], schema=PUBLISHED), tmp_path / "a.parquet")
+    source = OmniCorpus(path=str(tmp_path))
+    (item,) = source.work_items()
+    assert list(source.read(item)) == [expected]
+    found = source.preview([item])
+    assert found.columns == tuple(PUBLISHED.names)
+    assert found.measures == {*SCORES, *expected.measures}
 
 
 def test_details_of_the_images_alone_are_told_by_order(read):

@@ -36,7 +36,16 @@ FILES = {
     "textvqa": {"data": [{"image_id": "a", "question": "What colour?", "answers": ["red", "blue", "blue"]}]},
     "stvqa": {"data": [{"file_path": "a.png", "question": "What colour?", "answers": ["blue", "navy"]}]},
     "docvqa": {"data": [{"image": "a.png", "questionId": 5, "question": "What colour?", "answers": ["blue"]}]},
-    "gqa": {"05": {"imageId": "a", "question": "What colour?", "answer": "blue", "fullAnswer": "It is blue."}},
+    "gqa": {
+        "02930152": {  # every field that a question of GQA has, in their order
+            "semantic": [{"operation": "select", "dependencies": [], "argument": "bus (7)"}],
+            "entailed": ["02930160"], "equivalent": ["02930152"], "question": "What colour?", "imageId": "a",
+            "isBalanced": True, "groups": {"global": None, "local": "06-bus_colour"}, "answer": "blue",
+            "semanticStr": "select: bus (7)->query: colour [0]",
+            "annotations": {"answer": {}, "question": {"2": "7"}, "fullAnswer": {"1": "7"}},
+            "types": {"detailed": "queryC", "semantic": "attr", "structural": "query"}, "fullAnswer": "It is blue.",
+        }
+    },
 }  # fmt: skip
 ANSWERS = {name: "A bus." if "cap" in name else "blue" for name in FILES}
 SUFFIX = {"textcaps": ".png", "textvqa": ".png", "gqa": ".png"}
@@ -232,7 +241,8 @@ def test_a_preview_counts_rows_and_names_columns(tmp_path):
     source, item, _ = read(tmp_path, "gqa", FILES["gqa"])
     found = source.preview([item])
     assert (found.num_documents, found.num_images) == (1, 1)
-    assert found.columns == ("imageId", "question", "answer", "fullAnswer")
+    assert found.columns[:5] == ("semantic", "entailed", "equivalent", "question", "imageId")
+    assert len(found.columns) == 12
 
 
 # --- real files

@@ -74,8 +74,8 @@ class ContentModel:
         """Return [blocks]: how likely each block of a page is content, images judged after the texts around them."""
         rows = features(page, head, self.lexicon)
         found = self.text.probabilities(rows)
-        of_images, at = image_features(page, head, rows, found)
-        if at:
+        if any(block.image is not None for block in page.blocks):
+            of_images, at = image_features(page, head, rows, found)
             found[at] = self.image.probabilities(of_images)
         return found
 

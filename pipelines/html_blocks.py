@@ -64,6 +64,16 @@ class Page:
     parents: list[int] = field(default_factory=lambda: [-1])
 
     @functools.cached_property
+    def kinds(self) -> tuple[list[Element], NDArray[np.int64]]:
+        """The different elements among the containers, and which of them each one is, once the walk is over."""
+        return distinct(self.containers)
+
+    @functools.cached_property
+    def block_kinds(self) -> tuple[list[Element], NDArray[np.int64]]:
+        """The different elements that blocks fill, and which of them each block does, once the walk is over."""
+        return distinct([block.element for block in self.blocks])
+
+    @functools.cached_property
     def regions(self) -> Regions:
         """The containers as arrays, once the walk is over."""
         return Regions(self)
@@ -77,7 +87,8 @@ class Regions:
         parents = page.parents
         ends = list(range(1, len(parents) + 1))
         for at in range(len(parents) - 1, 0, -1):
-            ends[parents[at]] = max(ends[parents[at]], ends[at])
+            if ends[at] > ends[parents[at]]:
+                ends[parents[at]] = ends[at]
         self.at = np.fromiter((block.container for block in page.blocks), np.int64, len(page.blocks))
         self.parent = np.maximum(parents, 0)
         self._above = _steps(np.array([*parents, -1]))
@@ -91,13 +102,13 @@ class Regions:
             np.cumsum(np.bincount(self.at, of_blocks, count), out=row[1:])
         return np.asarray(totals[:, self._ends] - totals[:, :-1])
 
-    def upwards(self, values: NDArray[Any], count: int) -> list[NDArray[Any]]:
+    def upwards(self, values: NDArray[Any], count: int, blocks: Any = slice(None)) -> list[NDArray[Any]]:
         """Return [blocks] arrays: the values of the `count` containers around each block, nearest first.
 
-        values: [values, containers].
+        values: [values, containers]; blocks: positions of the blocks to look from, all by default.
         """
         found: list[NDArray[Any]] = []
-        at = self.at
+        at = self.at[blocks]
         for _ in range(count):
             found += list(values[:, at])
             at = self.parent[at]
@@ -120,6 +131,13 @@ class Regions:
         np.add.at(depth, roots, 1)
         np.add.at(depth, self._ends[roots], -1)
         return np.asarray(np.cumsum(depth)[self.at] > 0)
+
+
+def distinct(elements: Sequence[Element]) -> tuple[list[Element], NDArray[np.int64]]:
+    """Return the elements without repeats, and of each one its position among these."""
+    kinds = list(dict.fromkeys(elements))
+    numbers = {element: number for number, element in enumerate(kinds)}
+    return kinds, np.fromiter(map(numbers.__getitem__, elements), np.int64, len(elements))
 
 
 def _steps(parents: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -96,5 +96,5 @@ def _letters() -> NDArray[np.bool_]:
 
 
 def _is_letter(character: str) -> bool:
-    """Say whether a character is a letter as `[^\\W\\d_]` has it, signs that write numbers (Roman, of a half) included."""
+    """Say whether a character is a letter, or a numeral that is no digit: a word character but for digits and "_"."""
     return character.isalnum() and not character.isdecimal()

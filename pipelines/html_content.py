@@ -77,7 +77,7 @@ def best_choice(probabilities: Floats, sizes: NDArray[np.float64]) -> Mask:
 def _readable(page: Page, sizes: NDArray[np.float64]) -> Mask:
     """Return [blocks]: the texts, without those for readers without scripts, unless there are no others."""
     is_text = sizes > 0
-    noscripts = [at for at, container in enumerate(page.containers) if container.tag == "noscript"]
+    noscripts = _containers(page, [kind.tag == "noscript" for kind in page.kinds[0]])
     shown = is_text & ~page.regions.inside(noscripts) if noscripts else is_text
     return shown if shown.any() else is_text
 
@@ -85,10 +85,15 @@ def _readable(page: Page, sizes: NDArray[np.float64]) -> Mask:
 def _keep_to_main(page: Page, kept: Mask, sizes: NDArray[np.float64]) -> None:
     """Drop the texts outside the largest main element, and then outside the largest article, where believed."""
     for tag, least in MIN_SHARE.items():
-        roots = [at for at, c in enumerate(page.containers) if c.tag == tag or c.role == tag]
+        roots = _containers(page, [kind.tag == tag or kind.role == tag for kind in page.kinds[0]])
         if not roots:
             continue
         held = page.regions.sums((kept * sizes)[None])[0]
         largest = max(roots, key=lambda at: float(held[at]))
         if held[largest] >= least * held[0]:
             kept &= page.regions.inside([largest])
+
+
+def _containers(page: Page, is_wanted: list[bool]) -> list[int]:
+    """Return the positions of the containers of some kinds; is_wanted: [kinds]."""
+    return np.flatnonzero(np.array(is_wanted)[page.kinds[1]]).tolist() if any(is_wanted) else []

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.html_blocks import Block, Element, Page
+from pipelines.html_blocks import Element, Page
 from pipelines.html_characters import Words, count_characters, distinct_pairs, find_words
 from pipelines.html_head import Head
 from pipelines.html_vocabulary import (
@@ -52,7 +52,7 @@ UP = 4  # ancestors of which the size is a feature
 
 def features(page: Page, head: Head, lexicon: Lexicon) -> Floats:
     """Return [blocks, features] in the order of `page.blocks`."""
-    raw = _own(page.blocks, head, lexicon)
+    raw = _own(page, head, lexicon)
     columns: list[NDArray[np.generic]] = [
         *raw.values(),
         *_path(page, lexicon),
@@ -67,12 +67,14 @@ def features(page: Page, head: Head, lexicon: Lexicon) -> Floats:
     return table.T
 
 
-def _own(blocks: list[Block], head: Head, lexicon: Lexicon) -> dict[str, Floats]:
+def _own(page: Page, head: Head, lexicon: Lexicon) -> dict[str, Floats]:
     """Return what each block says of itself."""
+    blocks, (elements, at) = page.blocks, page.block_kinds
     texts = [block.text for block in blocks]
     chars = np.fromiter(map(len, texts), np.float64, len(texts))
     linked = np.fromiter((block.link_chars for block in blocks), np.float64, len(texts))
-    elements, at = _distinct(block.element for block in blocks)
+    kinds = np.array([_KIND_NUMBERS[block.kind] for block in blocks], np.int64)
+    levels = np.array([_level(element) for element in elements], np.int64)[at]
     words = find_words(texts, FIRST_CHARS)
     of_texts = lexicon.of_texts(words)
     images = [position for position, block in enumerate(blocks) if block.image is not None]
@@ -81,30 +83,29 @@ def _own(blocks: list[Block], head: Head, lexicon: Lexicon) -> dict[str, Floats]
     columns = (
         *lexicon.of_elements("bc", elements)[:, at],
         *of_texts,
-        [_KIND_NUMBERS[block.kind] for block in blocks],
+        kinds,
         chars,
         np.clip(linked, 0, chars) / np.maximum(chars, 1),
         sentences,
         commas,
         digits / np.clip(chars, 1, FIRST_CHARS),
-        [_level(block) for block in blocks],
+        np.where(kinds == _HEADING, levels, 0),
         _shared_with(head.title, words),
         _described(texts, head.description[:60].lower()),
-        [first.islower() - first.isupper() for first in [text[:1] for text in texts]],
+        _case(texts),
     )
     return {name: np.asarray(column, np.float32) for name, column in zip(_OWN, columns, strict=True)}
 
 
-def _distinct(elements: Iterable[Element]) -> tuple[list[Element], NDArray[np.int64]]:
-    """Return the elements without repeats, and of each one its position among these."""
-    known: dict[Element, int] = {}
-    at = [known.setdefault(element, len(known)) for element in elements]
-    return list(known), np.array(at, np.int64)
+def _case(texts: list[str]) -> NDArray[np.int64]:
+    """Return 1 where a text begins with a small letter, -1 with a capital, else 0."""
+    first = [text[:1] for text in texts]
+    is_small, is_capital = (np.fromiter(map(is_, first), np.int64, len(first)) for is_ in (str.islower, str.isupper))
+    return is_small - is_capital
 
 
-def _level(block: Block) -> int:
-    tag = block.element.tag
-    return int(tag[1]) if block.kind == "heading" and tag[1:].isdigit() else 0
+def _level(element: Element) -> int:
+    return int(element.tag[1]) if element.tag[1:].isdigit() else 0
 
 
 def _shared_with(title: str, words: Words) -> NDArray[np.float64]:
@@ -159,7 +160,7 @@ def _flags(element: Element) -> int:
 
 def _path(page: Page, lexicon: Lexicon) -> Columns:
     """Return what the path from the root to each block says."""
-    elements, kinds = _distinct(page.containers)
+    elements, kinds = page.kinds
     regions, at = page.regions, page.regions.at
     own = lexicon.of_elements("c", elements)[:, kinds]
     is_article = np.array([element.tag == "article" for element in elements], float)[kinds]
@@ -187,12 +188,12 @@ def _alike(page: Page, raw: dict[str, Floats]) -> Columns:
     kinds: dict[tuple[str, str], int] = {}
     of_containers, of_blocks = (
         np.array([kinds.setdefault((e.tag, e.names), len(kinds)) for e in elements], np.int64)[at]
-        for elements, at in (_distinct(page.containers), _distinct(block.element for block in page.blocks))
+        for elements, at in (page.kinds, page.block_kinds)
     )
     signs = [0] * len(page.containers)
     known: dict[int, int] = {}
     for at, (parent, kind) in enumerate(zip(page.parents, of_containers.tolist(), strict=True)):
-        signs[at] = known.setdefault(signs[max(parent, 0)] * len(kinds) + kind, len(known) + 1)
+        signs[at] = known.setdefault(signs[parent] * len(kinds) + kind, len(known) + 1)  # a root's own sign is still 0
     _, group = np.unique(np.array(signs)[page.regions.at] * len(kinds) + of_blocks, return_inverse=True)
     chars, linked = raw["chars"], raw["chars"] * raw["links"]
     counts = np.bincount(group, minlength=1).astype(np.float32)
@@ -245,7 +246,8 @@ def _page(page: Page, head: Head, raw: dict[str, Floats]) -> Columns:
         path = urlsplit(head.url).path
     except ValueError:
         path = ""
-    tags = [container.tag for container in page.containers]
+    tags = [element.tag for element in page.kinds[0]]
+    counts = np.bincount(page.kinds[1])
     last = path.rstrip("/").rpartition("/")[2]
     values = [
         np.log1p(total),
@@ -255,8 +257,10 @@ def _page(page: Page, head: Head, raw: dict[str, Floats]) -> Columns:
         float(plain[kind == _KIND_NUMBERS["item"]].sum()) / total,
         float(plain[kind == _KIND_NUMBERS["row"]].sum()) / total,
         float(plain[kind == _KIND_NUMBERS["code"]].sum()) / total,
-        np.log1p(tags.count("article")),
-        np.log1p(tags.count("main")),
+        *(
+            np.log1p(sum(n for tag, n in zip(tags, counts, strict=True) if tag == wanted))
+            for wanted in ("article", "main")
+        ),
         np.log1p(float((kind == _IMAGE).sum())),
         float(head.kind == "article") - float(head.kind == "website") - 2.0 * head.kind.startswith("product"),
         path.strip("/").count("/") + (path.strip("/") != ""),

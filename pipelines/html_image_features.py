@@ -8,6 +8,7 @@ from collections import Counter
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.html_blocks import Block, Page
 from pipelines.html_features import UP, Floats
@@ -15,13 +16,20 @@ from pipelines.html_head import Head
 from pipelines.html_images import file_of
 from pipelines.html_words import WORD
 
+Integers = NDArray[np.int64]
+
 KEPT = 0.5  # probability from which a text counts as content when an image asks what stands around it
 NEAR = 3  # blocks before and after an image whose texts are compared with its own
 NUM_OWN = 21
 MAX_CHARS = 200  # of a text that is compared
 MAX_URL_CHARS = 400  # of an address that a size is looked for in
+_BEFORE, _AFTER = np.array([[1, 0, 4, 0, 15], [0, 1, 0, 4, 15]])[
+    :, :, None
+]  # blocks around an image, looked at at once
 _SIZE = re.compile(r"(?<![0-9a-zA-Z])(\d{2,4})x(\d{2,4})(?![0-9])")
-_SIDE = re.compile(r"(?<![a-z])(?:w|width|h|height|size|s|sz|wid|resize|fit|imwidth)[=_,:/-](\d{2,4})(?!\d)", re.I)
+_NUMBER = re.compile(r"[=_,:/-](\d{2,4})(?!\d)")
+_SIDE = re.compile(r"(?<![a-z])(?:w|width|h|height|size|s|sz|wid|resize|fit|imwidth)\Z", re.I)
+_SIDE_CHARS = 8  # the longest such name and the character before it
 
 
 def image_features(page: Page, head: Head, rows: Floats, probabilities: Floats) -> tuple[Floats, list[int]]:
@@ -76,7 +84,7 @@ def _beside(blocks: list[Block], at: int, title: frozenset[str]) -> tuple[float,
     image = blocks[at].image
     alt = _words(image.alt) if image is not None else frozenset()
     near = [_words(block.text) for block in blocks[max(0, at - NEAR) : at + NEAR + 1] if block.text] if alt else ()
-    likeness = max((len(alt & words) / len(alt | words) for words in near), default=0.0)
+    likeness = max([len(alt & words) / len(alt | words) for words in near if not alt.isdisjoint(words)], default=0.0)
     following = next((block for block in blocks[at + 1 : at + NEAR + 1] if block.image is None), None)
     links, is_beside = -1.0, False
     if following is not None:
@@ -93,7 +101,8 @@ def _words(text: str) -> frozenset[str]:
 def _stem(url: str) -> str:
     """Return the name of a file without its ending and the size that it is scaled to."""
     name = file_of(url[:MAX_URL_CHARS]).lower()
-    return _SIZE.sub("", name.rpartition(".")[0] or name).strip("-_")
+    stem = name.rpartition(".")[0] or name
+    return (_SIZE.sub("", stem) if "x" in stem else stem).strip("-_")
 
 
 def _size_in(url: str) -> tuple[float, float]:
@@ -102,8 +111,10 @@ def _size_in(url: str) -> tuple[float, float]:
         return -1, -1
     if (match := _SIZE.search(url[:MAX_URL_CHARS])) is not None:
         return int(match[1]), int(match[1]) / max(int(match[2]), 1)
-    match = _SIDE.search(url[:MAX_URL_CHARS])
-    return (int(match[1]), -1) if match is not None else (-1, -1)
+    for match in _NUMBER.finditer(url[:MAX_URL_CHARS]):
+        if _SIDE.search(url[max(0, match.start() - _SIDE_CHARS) : match.start()]) is not None:
+            return int(match[1]), -1
+    return -1, -1
 
 
 def _around(page: Page, probabilities: Floats, at: list[int]) -> Floats:
@@ -111,22 +122,26 @@ def _around(page: Page, probabilities: Floats, at: list[int]) -> Floats:
     count = len(page.blocks)
     chars = np.sqrt(np.fromiter((len(block.text) for block in page.blocks), np.float64, count))
     kept = chars * probabilities
-    index = np.arange(count)
-    all_chars, all_kept = np.concatenate([[0.0], np.cumsum(chars)]), np.concatenate([[0.0], np.cumsum(kept)])
-    columns = []
-    for before, after in ((1, 0), (0, 1), (4, 0), (0, 4), (15, 15)):
-        low, high = np.maximum(index - before, 0), np.minimum(index + after + 1, count)
-        columns.append((all_kept[high] - all_kept[low]) / (all_chars[high] - all_chars[low] + 1e-6))
-    columns.append(all_kept[1:] / (all_kept[-1] + 1e-6))
-    content = (probabilities >= KEPT) & (chars > 0)
-    first = int(np.argmax(content)) if content.any() else count
-    last = count - 1 - int(np.argmax(content[::-1])) if content.any() else -1
-    columns += [np.clip(index - first, -50, 50), np.clip(index - last, -50, 50)]
-    columns += _regions(page, chars, kept)
-    return np.stack([np.asarray(column[at], np.float32) for column in columns], axis=1)
+    index = np.array(at, np.int64)
+    totals = np.zeros((2, count + 1))
+    np.cumsum(kept, out=totals[0, 1:])
+    np.cumsum(chars, out=totals[1, 1:])
+    low, high = np.maximum(index - _BEFORE, 0), np.minimum(index + _AFTER + 1, count)
+    of_kept, of_chars = totals[:, high] - totals[:, low]
+    content = np.flatnonzero((probabilities >= KEPT) & (chars > 0))
+    first, last = (content[0], content[-1]) if len(content) else (count, -1)
+    columns = [
+        *(of_kept / (of_chars + 1e-6)),
+        totals[0, 1:][index] / (totals[0, -1] + 1e-6),
+        np.clip(index - first, -50, 50),
+        np.clip(index - last, -50, 50),
+        *_regions(page, chars, kept, index),
+    ]
+    return np.stack([np.asarray(column, np.float32) for column in columns], axis=1)
 
 
-def _regions(page: Page, chars: Floats, kept: Floats) -> list[Floats]:
-    """Return the share of content in the regions around each block, and the share of all content that they hold."""
+def _regions(page: Page, chars: Floats, kept: Floats, index: Integers) -> list[Floats]:
+    """Return the share of content in the regions around each image, and the share of all content that they hold."""
     sizes = page.regions.sums(np.stack([chars, kept]))
-    return page.regions.upwards(np.stack([sizes[1] / (sizes[0] + 1e-6), sizes[1] / (sizes[1, 0] + 1e-6)]), UP)
+    shares = np.stack([sizes[1] / (sizes[0] + 1e-6), sizes[1] / (sizes[1, 0] + 1e-6)])
+    return page.regions.upwards(shares, UP, index)

@@ -11,9 +11,11 @@ import binascii
 import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 from infimm_data.image_headers import BadImage, read_header
+from pipelines.html_vocabulary import GLYPH_CLASS
 
 Attributes = Mapping[str, str | None]
 
@@ -45,6 +47,8 @@ MIN_DATA_URI_CHARS = 512
 MAX_URL_CHARS = 8_192
 """Longer addresses are refused by common servers (nginx 8 KB, Apache 8,190); `data:` URIs are exempt."""
 
+MAX_LINK_DEPTH = 12  # elements between an image and the link around it
+MAX_GLYPH_SIDE = 32  # pixels; an image declared smaller on both sides is an icon inside a sentence
 MAX_SRCSET_CHARS = 20_000  # a set of 20 long addresses takes 5,000
 
 _SRCSET_CANDIDATE = re.compile(r"[\s,]*((?:data:\S+)|[^\s,](?:[^\s]*[^\s,])?)((?:\s+[\d.]+[a-z])*)\s*(?:,|$)", re.I)
@@ -216,6 +220,27 @@ def pixels(value: str | None) -> int | None:
     """Return the pixels that a `width` or `height` attribute declares, or None ("100%", "auto", 0)."""
     match = _LEADING_INT.match(value or "")
     return int(match[1]) or None if match else None
+
+
+def is_glyph(attributes: Attributes, width: int | None, height: int | None) -> bool:
+    """Say whether an image is a sign in a sentence, or a pixel that tracks; width, height: as declared, in pixels."""
+    if min(width or 99, height or 99) <= 2:
+        return True
+    if width and height and max(width, height) <= MAX_GLYPH_SIDE:
+        return True
+    names = attributes.get("class")
+    return bool(names) and GLYPH_CLASS.search(names or "") is not None
+
+
+def link_kind(node: Any, url: str) -> int:
+    """Return -1 where an image stands in a link to a picture, as itself in full size, and 1 in any other link."""
+    above = node.parent
+    for _ in range(MAX_LINK_DEPTH):
+        if above is None or above.tag == "a":
+            break
+        above = above.parent
+    href = ((above.attributes.get("href") if above is not None else None) or "")[:MAX_URL_CHARS]
+    return -1 if is_image_address(href) or (href and file_of(href) == file_of(url)) else 1
 
 
 def is_image_address(address: str) -> bool:

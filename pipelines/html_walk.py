@@ -14,15 +14,7 @@ from typing import Any
 from infimm_data.document import ImageNode
 from pipelines import html_math
 from pipelines.html_blocks import NO_ELEMENT, Block, Element, Page, place_captions
-from pipelines.html_images import (
-    MAX_URL_CHARS,
-    Attributes,
-    file_of,
-    image_url,
-    is_image_address,
-    names_full_size,
-    pixels,
-)
+from pipelines.html_images import Attributes, image_url, is_glyph, link_kind, names_full_size, pixels
 from pipelines.html_text import CELL, LINE_BREAK, clean, code, paragraphs
 from pipelines.html_vocabulary import (
     BLOCK_KINDS,
@@ -32,17 +24,16 @@ from pipelines.html_vocabulary import (
     CONTAINERS,
     FIGURE_CLASS,
     FIGURE_WORDS,
-    GLYPH_CLASS,
     UNREAD,
     BlockKind,
 )
 
 _NAMING = ("class", "id", "itemprop")
+_TELLING = (*_NAMING, "role", "style", "hidden")  # attributes that say what a block is
+_ABSENT = (0,) * len(_TELLING)  # unlike None and "", which are attributes without a value
 _HIDDEN_STYLE = re.compile(r"(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.I)
 MAX_LOOSE_FIGURE_BLOCKS = 8  # a <div> whose class speaks of images is a figure up to this size, above it a region
 MAX_FIGURE_BLOCKS = 200  # of a <figure>: a gallery; the bound keeps nested ones from costing their square
-MAX_LINK_DEPTH = 12  # elements between an image and the link around it
-MAX_GLYPH_SIDE = 32  # pixels; an image declared smaller on both sides is an icon inside a sentence
 
 # What is to be done when an element closes; 0 is nothing.
 _LINK, _CELL, _BLOCK, _CONTAINER, _KIND, _FIGURE, _NOSCRIPT = (1 << at for at in range(7))
@@ -66,9 +57,11 @@ def walk(root: Any, base_url: str, is_stored: Callable[[str], bool] | None = Non
     """Return the blocks below `root` (a selectolax node); base_url, is_stored: as `image_url` takes them."""
     walker = _Walker(base_url, is_stored)
     enter, leave, text = walker.enter, walker.leave, walker.text
-    node = root
-    opened: list[int] = []  # what the open elements need when they close
-    while True:
+    if (of_root := enter(root, root.tag)) is None:
+        return walker.page
+    opened = [of_root]  # what the open elements need when they close
+    node = root.child
+    while node is not None:
         tag = node.tag
         if tag == "-text":
             text(node.text_content)
@@ -77,14 +70,14 @@ def walk(root: Any, base_url: str, is_stored: Callable[[str], bool] | None = Non
                 opened.append(closing)
                 node = child
                 continue
-            leave(closing)
-        while (following := node.next if opened else None) is None and opened:
+            if closing:
+                leave(closing)
+        while (following := node.next) is None and len(opened) > 1:
             if closing := opened.pop():
                 leave(closing)
             node = node.parent
-        if following is None:
-            break
         node = following
+    leave(of_root)
     walker.flush()
     return walker.page
 
@@ -102,7 +95,9 @@ class _Walker:
         self.noscripts = 0
         self.kinds: list[BlockKind] = ["paragraph"]
         self.elements = [NO_ELEMENT]  # the open ones that make blocks
-        self.openings: dict[tuple[str, ...], _Opening] = {}  # by tag and telling attributes, what was met before
+        self.openings: dict[
+            tuple[str | int | None, ...], _Opening
+        ] = {}  # by tag and telling attributes, what was met before
         self.container = 0
         self.marker = ""
         self.figures: list[tuple[str, int]] = []  # tag of each open one, and its first block
@@ -144,18 +139,17 @@ class _Walker:
 
     def _opening(self, attributes: Attributes, tag: str) -> _Opening:
         """Return what an element with attributes is; of those that say the same, the same."""
-        get = attributes.get
-        is_hidden = ("style" in attributes or "hidden" in attributes) and _is_hidden(attributes)
-        key = (tag, get("class"), get("id"), get("itemprop"), get("role"), is_hidden)
+        key = (tag, *map(attributes.get, _TELLING, _ABSENT))
         if (opening := self.openings.get(key)) is None:
+            is_hidden = _is_hidden(attributes)
             names = _names(attributes)
             _, closing, kind = _PLAIN[tag]
             if is_hidden:
                 closing |= _CONTAINER
             if names and tag == "div" and _is_figure(names):
                 closing |= _FIGURE
-            opening = (Element(tag, names, (get("role") or "").lower(), is_hidden), closing, kind)
-            self.openings[key] = opening
+            element = Element(tag, names, (attributes.get("role") or "").lower(), is_hidden)
+            opening = self.openings[key] = (element, closing, kind)
         return opening
 
     def _open(self, element: Element, closing: int, kind: BlockKind | None) -> int:
@@ -169,11 +163,12 @@ class _Walker:
             self.container = len(page.containers)
             page.containers.append(element)
             page.parents.append(outer)
-        if closing & _NOSCRIPT:
-            self.outer_container = self.outer_container if self.noscripts else outer
-            self.noscripts += 1
-        if closing & _FIGURE:
-            self.figures.append((element.tag, len(self.page.blocks)))
+        if closing >= _FIGURE:
+            if closing & _FIGURE:
+                self.figures.append((element.tag, len(self.page.blocks)))
+            if closing & _NOSCRIPT:
+                self.outer_container = self.outer_container if self.noscripts else outer
+                self.noscripts += 1
         if kind is None and self.figures and element.names and _is_caption(element.names):
             kind = "caption"
             closing |= _KIND
@@ -188,31 +183,34 @@ class _Walker:
         if closing <= _LINK:
             self.links -= closing
             return
-        if closing & _CELL and self.parts:
-            self.parts.append(CELL)
         if closing & _BLOCK:
             if self.parts:
                 self.flush()
             self.elements.pop()
+        elif closing & _CELL and self.parts:
+            self.parts.append(CELL)
         if closing & _KIND:
             self.kinds.pop()
             self.marker = ""
         if closing & _NOSCRIPT:
             self.noscripts -= 1
         if closing & _FIGURE:
-            tag, start = self.figures.pop()
-            if len(self.page.blocks) - start <= (MAX_FIGURE_BLOCKS if tag == "figure" else MAX_LOOSE_FIGURE_BLOCKS):
-                place_captions(self.page.blocks, start)
+            self._end_figure()
         if closing & _CONTAINER:
             self.container = self.page.parents[self.container]
 
+    def _end_figure(self) -> None:
+        tag, start = self.figures.pop()
+        if len(self.page.blocks) - start <= (MAX_FIGURE_BLOCKS if tag == "figure" else MAX_LOOSE_FIGURE_BLOCKS):
+            place_captions(self.page.blocks, start)
+
     def text(self, text: str) -> None:
         """Take a run of text into the current block."""
+        if not text or text.isspace():
+            if self.parts or self.kinds[-1] == "code":
+                self.parts.append(text if self.kinds[-1] == "code" else " ")
+            return
         if self.kinds[-1] != "code":
-            if not text or text.isspace():
-                if self.parts:
-                    self.parts.append(" ")
-                return
             if self.links:
                 self.link_chars += len(" ".join(text.split()))
             if LINE_BREAK in text:
@@ -224,7 +222,7 @@ class _Walker:
         if not self.parts:
             return
         kind = self.kinds[-1]
-        joined = "".join(self.parts)
+        joined = self.parts[0] if len(self.parts) == 1 else "".join(self.parts)
         self.parts.clear()
         texts = [code(joined)] if kind == "code" else paragraphs(joined, is_row=kind == "row")
         for text in texts:
@@ -239,7 +237,7 @@ class _Walker:
         attributes: Attributes = node.attributes
         sources, self.sources = self.sources, []
         width, height = pixels(attributes.get("width")), pixels(attributes.get("height"))
-        if _is_glyph(attributes, width, height) or _is_hidden(attributes):
+        if is_glyph(attributes, width, height) or _is_hidden(attributes):
             return
         url = image_url(attributes, sources, self.base_url, self.is_stored)
         if url is None:
@@ -249,7 +247,7 @@ class _Walker:
         image = ImageNode(url=url, alt=clean(attributes.get("alt") or ""), width=width, height=height)
         block = Block("image", "", self.outer_container if self.noscripts else self.container, image=image)
         block.element = Element("img", _names(attributes))
-        block.link_chars = _link_kind(node, url) if self.links else 0
+        block.link_chars = link_kind(node, url) if self.links else 0
         if self.noscripts and (beside := self._image_beside(block.container)) is not None:
             # The copy for readers without scripts of the image right before it, which may be but a preview.
             if not self.is_last_image_full:
@@ -273,20 +271,9 @@ class _Walker:
         return None
 
 
-def _link_kind(node: Any, url: str) -> int:
-    """Return -1 where an image stands in a link to a picture, as itself in full size, and 1 in any other link."""
-    above = node.parent
-    for _ in range(MAX_LINK_DEPTH):
-        if above is None or above.tag == "a":
-            break
-        above = above.parent
-    href = ((above.attributes.get("href") if above is not None else None) or "")[:MAX_URL_CHARS]
-    return -1 if is_image_address(href) or (href and file_of(href) == file_of(url)) else 1
-
-
 def _names(attributes: Attributes) -> str:
     """Return the attributes whose words tell what an element is for."""
-    return " ".join([value for name in _NAMING if (value := attributes.get(name))])
+    return " ".join(filter(None, map(attributes.get, _NAMING)))
 
 
 @functools.lru_cache(maxsize=10_000)
@@ -303,14 +290,5 @@ def _is_caption(names: str) -> bool:
 def _is_hidden(attributes: Attributes) -> bool:
     if "hidden" in attributes and attributes.get("hidden") != "until-found":
         return True
-    style = attributes.get("style")
-    return bool(style) and _HIDDEN_STYLE.search(style or "") is not None
-
-
-def _is_glyph(attributes: Attributes, width: int | None, height: int | None) -> bool:
-    if min(width or 99, height or 99) <= 2:
-        return True
-    if width and height and max(width, height) <= MAX_GLYPH_SIDE:
-        return True
-    names = attributes.get("class")
-    return bool(names) and GLYPH_CLASS.search(names or "") is not None
+    style = attributes.get("style") or ""
+    return bool(style) and _HIDDEN_STYLE.search(style) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -406,3 +407,28 @@ def test_real_news_pages_give_their_pictures(news: list[tuple[GoldPage, Document
     found = {(page.name, file_name(image.url)) for page, document in news for image in document.images}
     wanted = [{(page.name, name) for name in image.names} for page, _ in news for image in page.images or ()]
     assert sum(bool(names & found) for names in wanted) / len(wanted) > 0.8
+
+
+@pytest.mark.parametrize("is_collecting", [True, False])
+def test_the_garbage_collector_is_left_as_found(is_collecting: bool) -> None:
+    (gc.enable if is_collecting else gc.disable)()
+    try:
+        assert extract_html(b"<p>A red circle.", URL) is not None
+        assert gc.isenabled() is is_collecting
+        with pytest.raises(ZeroDivisionError):
+            extract_html(b"<img src=x.png>", URL, is_stored=lambda _: bool(1 / 0))
+        assert gc.isenabled() is is_collecting
+    finally:
+        gc.enable()
+
+
+def test_a_page_leaves_no_cycles_behind() -> None:
+    page = b"<main><h1>Shapes</h1><figure><img src=x.png><figcaption>A circle.</figcaption></figure><p>A square." * 20
+    extract_html(page, URL)
+    gc.collect()
+    gc.disable()
+    try:
+        extract_html(page, URL)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

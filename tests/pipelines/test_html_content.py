@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from infimm_data.document import ImageNode
-from pipelines.html_blocks import Block, Container, Page
+from pipelines.html_blocks import Block, Element, Page
 from pipelines.html_content import SHORT_PAGE, best_choice, choose, content_blocks
 from pipelines.html_head import Head
 
 TEXT = "word " * 100  # longer than a short page
 
 
-def page(*blocks: Block, containers: tuple[Container, ...] = ()) -> Page:
-    return Page(blocks=list(blocks), containers=[Container(parent=-1, tag="html"), *containers])
+def page(*blocks: Block, containers: tuple[Element, ...] = ()) -> Page:
+    return Page(blocks=list(blocks), containers=[Element("html"), *containers], parents=[-1, *[0 for _ in containers]])
 
 
 def text(words: str = TEXT, container: int = 0) -> Block:
@@ -66,18 +66,18 @@ def test_a_caption_goes_with_its_image(probability: float, is_kept: bool) -> Non
 
 
 def test_text_in_noscript_is_kept_only_where_there_is_no_other() -> None:
-    noscript = (Container(parent=0, tag="noscript"),)
+    noscript = (Element("noscript"),)
     both = page(text(), text(container=1), containers=noscript)
     assert choose(both, np.array([0.5, 0.9], np.float32)) == [True, False]
     assert choose(page(text(container=1), containers=noscript), np.array([0.1], np.float32)) == [True]
 
 
-@pytest.mark.parametrize("main", [Container(parent=0, tag="main"), Container(parent=0, tag="div", role="main")])
-def test_text_outside_a_main_element_is_dropped(main: Container) -> None:
+@pytest.mark.parametrize("main", [Element("main"), Element("div", role="main")])
+def test_text_outside_a_main_element_is_dropped(main: Element) -> None:
     blocks = page(text(), text(container=1), containers=(main,))
     assert choose(blocks, np.array([0.9, 0.9], np.float32)) == [False, True]
 
 
 def test_a_main_element_that_holds_little_is_not_believed() -> None:
-    blocks = page(text(TEXT * 4), text("Few words.", 1), containers=(Container(parent=0, tag="main"),))
+    blocks = page(text(TEXT * 4), text("Few words.", 1), containers=(Element("main"),))
     assert choose(blocks, np.array([0.9, 0.9], np.float32)) == [True, True]

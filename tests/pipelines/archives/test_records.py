@@ -136,9 +136,9 @@ def test_any_damage_ends_and_leaves_undamaged_neighbours() -> None:
     ids=["magics", "lengths", "lengths in gz", "one line", "headers", "blank lines"],
 )
 def test_hostile_files_take_linear_time(data: bytes) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     everything(data)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_a_stream_rewinds_over_gzip_members() -> None:

@@ -92,7 +92,9 @@ class Lexicon:
 
 def _by_owner(numbers: list[int], ends: list[int]) -> tuple[Integers, Integers]:
     """Return the owner of each number, and the numbers; ends: where those of each owner end."""
-    return np.repeat(np.arange(len(ends)), np.diff(np.array(ends, np.int64), prepend=0)), np.array(numbers, np.int64)
+    counts = np.array(ends, np.int64)
+    counts[1:] -= counts[:-1].copy()
+    return np.repeat(np.arange(len(ends)), counts), np.array(numbers, np.int64)
 
 
 def _split_names(names: str) -> list[str]:

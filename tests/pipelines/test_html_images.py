@@ -30,7 +30,7 @@ def test_the_short_way_ends_where_the_long_one_does() -> None:
         if (short := _plainly_resolved(address, base)) is not None:
             assert (address, base, short) == (address, base, _resolved(address, base))
             num_short += 1
-    assert num_short > 1_000
+    assert num_short > 300
 
 
 @pytest.mark.parametrize(
@@ -48,10 +48,10 @@ def test_the_size_of_a_candidate_is_its_last_number(srcset: str, sizes: list[flo
 
 
 def test_sources_are_asked_after_the_own_set_and_before_lazy_ones() -> None:
-    attributes = {"src": "s.jpg", "data-src": "/lazy.jpg", "srcset": "small.jpg 100w, large.jpg 200w"}
+    attributes = {"src": "s.jpg", "data-src": "/late.jpg", "srcset": "small.jpg 100w, large.jpg 200w"}
     sources = ({"srcset": "of_source.webp 900w"},)
     base = "http://a.b/"
     assert image_url(attributes, sources, base) == "http://a.b/large.jpg"
     assert image_url({**attributes, "srcset": "#"}, sources, base) == "http://a.b/of_source.webp"
-    assert image_url({**attributes, "srcset": "#"}, (), base) == "http://a.b/lazy.jpg"
+    assert image_url({**attributes, "srcset": "#"}, (), base) == "http://a.b/late.jpg"
     assert image_url(attributes, sources, base, lambda url: url.endswith("/s.jpg")) == "http://a.b/s.jpg"

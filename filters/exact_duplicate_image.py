@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -35,8 +35,18 @@ class ExactDuplicateImage:
         """Return `image_file_documents`: how many have the file, and `image_file_repeat`: how often before here."""
         numbers: dict[str, int] = {}
         groups = [numbers.setdefault(value, len(numbers)) for value in images.sha256.tolist()]
-        documents, repeats = group_counts(np.array(groups, dtype=np.int64), images.document)
-        return {"image_file_documents": documents, "image_file_repeat": repeats}
+        return self.counted(np.array(groups, dtype=np.int64), images.document)
+
+    def similar(self, keys: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return no pair: two digests are two files."""
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+
+    def counted(
+        self, groups: npt.NDArray[np.int64], documents: npt.NDArray[np.int64]
+    ) -> Mapping[str, npt.NDArray[np.float64]]:
+        """Return the two counts of `compare`."""
+        shown, repeats = group_counts(groups, documents)
+        return {"image_file_documents": shown, "image_file_repeat": repeats}
 
     def rules(self) -> tuple[Rule, ...]:
         """Return the bounds that are on."""

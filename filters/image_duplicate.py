@@ -15,7 +15,9 @@ import numpy.typing as npt
 
 from infimm_data.comparing import LiveImages
 from infimm_data.errors import ConfigError
+from infimm_data.groups import group_counts
 from infimm_data.hamming import BITS
+from infimm_data.hash_pairs import pairs_in_memory
 from infimm_data.near_groups import counts_of_groups, near_groups
 from infimm_data.rules import Level, Rule, check_bounds, within
 
@@ -49,6 +51,19 @@ class ImageDuplicate:
         groups = near_groups(np.asarray(hashes, dtype=np.uint64), self.distance)
         _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
         return np.asarray(first[inverse], dtype=np.int64)
+
+    def similar(self, keys: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the pairs of distinct hashes within `distance` bits."""
+        pairs = list(pairs_in_memory(keys, self.distance))
+        none = np.empty(0, dtype=np.int64)
+        return np.concatenate([none, *(a for a, _ in pairs)]), np.concatenate([none, *(b for _, b in pairs)])
+
+    def counted(
+        self, groups: npt.NDArray[np.int64], documents: npt.NDArray[np.int64]
+    ) -> Mapping[str, npt.NDArray[np.float64]]:
+        """Return the two counts of `compare`."""
+        shown, repeats = group_counts(groups, documents)
+        return {"image_documents": shown, "image_repeat": repeats}
 
     def compare(self, images: LiveImages) -> Mapping[str, npt.NDArray[np.float64]]:
         """Return `image_documents`, how many documents show the picture, and `image_repeat`, how often before here."""

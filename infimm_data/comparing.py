@@ -57,6 +57,24 @@ class GroupsImages(Protocol):
 
 
 @runtime_checkable
+class CountsImageGroups(Protocol):
+    """A filter over images that counts groups of equal or similar ones: what it compares is a key of each image alone.
+
+    Asked of one set of images after the other it needs its pairs found once, as those of a subset are among them.
+    """
+
+    def similar(self, keys: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return the positions of both ends of each pair of distinct keys that are one image, perhaps repeatedly."""
+        ...
+
+    def counted(
+        self, groups: npt.NDArray[np.int64], documents: npt.NDArray[np.int64]
+    ) -> Mapping[str, npt.NDArray[np.float64]]:
+        """Return the measures; groups, documents: a number of each image's group and document, in reading order."""
+        ...
+
+
+@runtime_checkable
 class EditsRepeated(Protocol):
     """An edit that must know what stands on other pages: paragraphs are counted over the whole set first.
 

@@ -150,8 +150,8 @@ class TrainConfig(Settings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(default=None, ge=1)
     """CPU threads of torch; None leaves torch's choice."""
-    seed: int = Field(default=0, ge=0)
-    """Of the initial weights."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Of the initial weights; torch takes no larger one."""
     log_every: int = Field(default=10, ge=1)
     """Steps between lines of metrics.jsonl."""
     evaluate_every: int | None = Field(default=None, ge=1)

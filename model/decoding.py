@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from infimm_data.errors import InfiMMError
 from infimm_data.stream.tokens import Vocabulary
 from infimm_data.torchvision_ops import declare_torchvision_ops
 from model.infimm import InfiMM, vision_of
@@ -57,7 +58,10 @@ class Decoding:
         self._positions = ((documents >= 0).cumsum(1) - 1).clamp(min=0).to(device)
 
     def scores(self) -> Tensor:
-        """Return [sequences, vocabulary] float logits of the next token, on the CPU; reads what was added since."""
+        """Return [sequences, vocabulary] float logits of the next token, on the CPU; reads what was added since.
+
+        Raises InfiMMError when the model's weights make one of them NaN, which would be taken for a token.
+        """
         hidden_BTD = self._model.hidden(
             self._ids,
             document_ids=self._documents,
@@ -67,7 +71,10 @@ class Decoding:
             media=self._media,
             cache=self._cache,
         )
-        return self._model.logits(hidden_BTD[:, -1:])[:, 0].float().cpu()
+        scores = self._model.logits(hidden_BTD[:, -1:])[:, 0].float().cpu()
+        if scores.isnan().any():
+            raise InfiMMError("the model's scores are not numbers: a weight of it is none; take an earlier checkpoint")
+        return scores
 
     def add(self, tokens: Tensor) -> None:
         """Append one token to each sequence; after the last image of its prompt, as every later token."""

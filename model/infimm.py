@@ -76,7 +76,8 @@ class InfiMM(nn.Module):
         """vision: [N, C, H, W] -> [N, P, V]; perceiver: [N, P, V] -> [N, L, V]; media_width: V.
 
         perceiver: None lets the tokens attend to the vision tower's P tokens. about: the published config.json that
-        the model is built from, if it is; `save_pretrained` writes what it holds.
+        the model is built from, if it is; `save_pretrained` writes what it holds. Raises ConfigError when the interval
+        of the blocks leaves none.
         """
         super().__init__()
         self.vision, self.perceiver, self.language = vision, perceiver, language
@@ -87,6 +88,11 @@ class InfiMM(nn.Module):
         config = cast(Any, language).config
         self.sliding_window = sliding_window_of(language)
         layers = [i for i in range(config.num_hidden_layers) if (i + 1) % settings.every == 0]
+        if not layers:
+            raise ConfigError(
+                f"cross-attention before each layer {settings.every} of {config.num_hidden_layers}: no token would see "
+                f"an image; expected an interval of at most {config.num_hidden_layers}"
+            )
         self.cross_attention = nn.ModuleDict(
             {
                 str(i): GatedCrossAttentionBlock(

@@ -17,12 +17,12 @@ from typing import Any
 from PIL import Image
 
 from infimm_data.document import ImageNode, TextNode
-from infimm_data.errors import InfiMMError
+from infimm_data.errors import InfiMMError, ShardError
 from infimm_data.files import write_bytes
 from infimm_data.image_headers import BadImage
 from infimm_data.images import decode_rgb
-from infimm_data.shards import Sample, read_sample
-from infimm_data.stream.mixture import open_datasets
+from infimm_data.shards import SampleLocation, read_sample
+from infimm_data.stream.mixture import Dataset, open_datasets
 from infimm_data.stream.order import Split
 from infimm_data.stream.settings import StreamSettings
 from infimm_data.stream.tokens import Vocabulary
@@ -89,7 +89,7 @@ class SampleCaptions:
                 return
             if not place.num_images:
                 continue
-            if found := _first_picture(read_sample(dataset.folder, place), self._settings.max_pixels):
+            if found := _first_picture(dataset, place, self._settings.max_pixels):
                 count += 1
                 yield found
 
@@ -108,16 +108,16 @@ def _captions(model: InfiMM, tokenizer: Tokenizer, prompts: list[Prompt]) -> lis
     return [tokenizer.decode(list(takewhile(lambda token: token not in ends, ids))) for ids in said]
 
 
-def _first_picture(sample: Sample, max_pixels: int) -> tuple[Image.Image, str] | None:
-    nodes = sample.document.nodes
-    at = next(place for place, node in enumerate(nodes) if isinstance(node, ImageNode))
-    node = nodes[at]
-    assert isinstance(node, ImageNode)
-    after = next((one.text for one in nodes[at:] if isinstance(one, TextNode)), "")
+def _first_picture(dataset: Dataset, place: SampleLocation, max_pixels: int) -> tuple[Image.Image, str] | None:
+    """Return the first picture of a document with the text that follows; None where one of them is damaged."""
     try:
+        sample = read_sample(dataset.folder, place)
+        nodes = sample.document.nodes
+        at, node = next((at, node) for at, node in enumerate(nodes) if isinstance(node, ImageNode))
+        after = next((one.text for one in nodes[at:] if isinstance(one, TextNode)), "")
         return decode_rgb(sample.files[node.file or ""], max_pixels=max_pixels), after[:EXCERPT]
-    except BadImage:
-        return None
+    except (ShardError, BadImage, StopIteration, KeyError):
+        return None  # as the stream passes it over, which counts and names it
 
 
 def _small(picture: Image.Image) -> str:

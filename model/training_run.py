@@ -76,6 +76,11 @@ def begin(
         check_tensorboard()
     tokenizer = load_tokenizer(config.model.tokenizer)
     model = build_model(config.model, tokenizer, seed=config.seed).train()
+    if config.stream.row_tokens > model.max_tokens:
+        raise ConfigError(
+            f"stream.row_tokens {config.stream.row_tokens}: a document may fill a row, and the language model has "
+            f"positions for {model.max_tokens} tokens; lower it"
+        )
     left_out = elsewhere(model, config.model, config.train)
     if start is not None:
         start_from(model, start)

@@ -52,14 +52,16 @@ class StoredFacts:
 
     def __init__(
         self, layout: Layout, items: Sequence[str], recipe: Recipe,
-        *, compared: Collection[str] = (), found: Sequence[FoundOfImages] = (),
+        *, compared: Collection[str] = (), found: Sequence[FoundOfImages] = (), also: Collection[str] = (),
     ) -> None:  # fmt: skip
         """Read the measures that the recipe's rules and rank name.
 
-        compared: steps whose comparison of embeddings is stored below groups/; found: what was found of images.
+        also: measures of rules that are off in the recipe, and may be asked; compared: steps whose comparison of
+        embeddings is stored below groups/; found: what was found of images.
         """
         self.layout, self.items, self._recipe = layout, tuple(items), recipe
         self.rank = recipe.dedup.rank
+        self._measures = measures_of(recipe) | set(also)
         memory = recipe.dedup.memory_bytes
         self.scratch = Scratch(memory // 4)
         self.images_at_once = memory // 4 // IMAGE_BYTES
@@ -139,9 +141,7 @@ class StoredFacts:
 
     def _load(self, batch: _Batch) -> Facts | _Tables:
         """Read a batch from the tables of its work items; return it, or its columns on disk where there are several."""
-        facts = load_facts(
-            self.layout, batch.items, self._recipe, measures_of(self._recipe), known_dates=self._known_dates
-        )
+        facts = load_facts(self.layout, batch.items, self._recipe, self._measures, known_dates=self._known_dates)
         facts = replace(facts, first_document=batch.first_document, first_image=batch.first_image)
         for name, table in self._tables.items():
             found = table.rows(batch.items, table.column_names())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -44,13 +44,15 @@ def stored_items(layout: Layout) -> list[WorkItem]:
     return found
 
 
-def stored_facts(layout: Layout, recipe: Recipe) -> StoredFacts:
+def stored_facts(layout: Layout, recipe: Recipe, *, also: Collection[str] = ()) -> StoredFacts:
     """Return what the rules of a stored build read, and no more, within the recipe's memory limit.
+
+    also: measures of rules that are off in the recipe, and may be asked.
 
     The groups of images are not among them, since they depend on which images are still wanted: `ImageGroups`.
     """
     compared = [step.name for step in recipe.steps if isinstance(step.filter, ComparesEmbeddings)]
-    return StoredFacts(layout, [item.key for item in stored_items(layout)], recipe, compared=compared)
+    return StoredFacts(layout, [item.key for item in stored_items(layout)], recipe, compared=compared, also=also)
 
 
 def whole_facts(layout: Layout, recipe: Recipe) -> Facts:

@@ -146,8 +146,12 @@ def load_study(layout: Layout, groups: ImageGroups | None = None) -> Study:
     groups: remembers what it found, for questions that follow.
     """
     recipe = stored_recipe(layout)
-    measured = whole_facts(layout, recipe)
+    return study_of(layout, recipe, whole_facts(layout, recipe), groups or ImageGroups())
+
+
+def study_of(layout: Layout, recipe: Recipe, measured: Facts, groups: ImageGroups) -> Study:
+    """Return the study of a build whose measures are read; measured: all of them, with the keys."""
     incumbents = stored_incumbents(layout, measured.items)
-    decisions = decide(measured, recipe.steps, incumbents=incumbents, images=groups or ImageGroups())
+    decisions = decide(measured, recipe.steps, incumbents=incumbents, images=groups)
     assert isinstance(decisions.facts, Facts)
     return Study(layout, recipe, decisions.facts, measured, decisions, incumbents)

@@ -67,8 +67,8 @@ def what_if(layout: Layout, changes: Sequence[str]) -> Recount:
     value, and on a setting that shapes what is measured.
     """
     recipe = stored_recipe(layout)
-    changed_steps(recipe.steps, changes)  # a misspelt change is said before anything is read
-    facts = stored_facts(layout, recipe)
+    then = changed_steps(recipe.steps, changes)  # a misspelt change is said before anything is read
+    facts = stored_facts(layout, recipe, also={rule.measure for step in then for rule in step.filter.rules()})
     return WhatIf(facts, recipe.steps, incumbents=stored_incumbents(layout, facts.items)).ask(changes)
 
 

@@ -11,18 +11,20 @@ from importlib.resources import files
 from typing import Any
 
 from infimm_data.errors import ConfigError, InfiMMError
+from infimm_data.files import exists, join
 from pipelines.explorer.browse import Browser, Wanted
+from pipelines.explorer.loading import Loading
 from pipelines.explorer.thresholds import Thresholds
 from pipelines.explorer.tokens import Packed, Reading, picture_of
 from pipelines.layout import Layout
 from pipelines.passes.outcome import Decisions
 from pipelines.report import funnel_or_none
 from pipelines.report_page.page import style_sheet
-from pipelines.stored import ImageGroups
-from pipelines.study import load_study
+from pipelines.study import Study
 from pipelines.thumbnails import thumbnail
 
 SIDES = (96, 480)  # pixels of the longer side that pictures are shown with; any other number is not drawn
+MOST_CARDS = 32  # documents of one answer
 MOST_CHANGES = 256  # thresholds changed at once; recipes have some dozens
 _KINDS = {
     "html": "text/html; charset=utf-8",
@@ -49,19 +51,32 @@ class Api:
     """Answers for one build. One question at a time is decided; reading documents goes on beside it."""
 
     def __init__(self, layout: Layout, reading: Reading | None) -> None:
-        """Load every measure of the build. reading: how training reads it, None where tokens cannot be shown."""
-        groups = ImageGroups()
-        self._study = load_study(layout, groups)
-        self._thresholds = Thresholds(self._study, groups)
-        self._browser = Browser(self._study)
-        self._packed = Packed(layout.shards, reading) if reading is not None and self._study.shards else None
+        """Start reading the measures of the build; raises ConfigError where there is none that decided.
+
+        reading: how training reads it, None where tokens cannot be shown.
+        """
+        self._loading = Loading(layout)
+        is_packed = exists(join(layout.shards, "manifest.json"))
+        self._packed = Packed(layout.shards, reading) if reading is not None and is_packed else None
         self._lock = threading.Lock()
-        self._decided: tuple[tuple[str, ...], Decisions] = ((), self._study.decisions)
+        self._decided: tuple[tuple[str, ...], Decisions] | None = None
         self._answers: dict[str, Callable[[str, Query], Answer]] = {
-            "build": self._build, "recount": self._recount, "recipe": self._recipe, "documents": self._documents,
-            "document": self._document, "cluster": self._cluster, "tokens": self._tokens, "image": self._image,
-            "packed": self._packed_image,
+            "build": self._build, "progress": self._progress, "recount": self._recount, "cards": self._cards,
+            "recipe": self._recipe, "documents": self._documents, "document": self._document, "cluster": self._cluster,
+            "tokens": self._tokens, "image": self._image, "packed": self._packed_image,
         }  # fmt: skip
+
+    @property
+    def _thresholds(self) -> Thresholds:
+        return self._loading.thresholds()
+
+    @property
+    def _study(self) -> Study:
+        return self._loading.study()
+
+    @property
+    def _browser(self) -> Browser:
+        return Browser(self._study)
 
     def answer(self, path: str, query: Query) -> Answer:
         """Return what lies at a path below the token. What is not there is 404, what makes no sense 400."""
@@ -77,17 +92,21 @@ class Api:
             return problem(str(error), 400)
 
     def _build(self, rest: str, query: Query) -> Answer:
-        funnel = funnel_or_none(self._study.layout) or {}
-        reasons = [one.reason for one in self._study.decisions.funnel if one.level == "document" and one.dropped]
+        thresholds, layout = self._thresholds, self._loading.layout
+        funnel = funnel_or_none(layout) or {}
+        reasons = [one.reason for one in thresholds.now.funnel if one.level == "document" and one.dropped]
         return _json({
-            "source": self._study.recipe.source_kind,
-            "documents": self._study.facts.num_documents,
-            "images": self._study.facts.num_images,
+            "source": self._loading.recipe.source_kind,
+            "documents": len(thresholds.now.documents.line),
+            "images": len(thresholds.now.images.line),
             "shards": funnel.get("shards"),
-            "sliders": [asdict(slider) for slider in self._thresholds.sliders],
+            "sliders": [asdict(slider) for slider in thresholds.sliders],
             "reasons": list(dict.fromkeys(reasons)),
             "has_tokens": self._packed is not None,
         })  # fmt: skip
+
+    def _progress(self, rest: str, query: Query) -> Answer:
+        return _json(self._loading.progress)
 
     def _changes(self, query: Query) -> list[str]:
         asked = query.get("change", [])
@@ -101,16 +120,20 @@ class Api:
         if not asked:
             return self._study.decisions
         with self._lock:
-            if self._decided[0] != asked:
+            if self._decided is None or self._decided[0] != asked:
                 self._decided = asked, self._thresholds.decisions(asked)
             return self._decided[1]
 
     def _recount(self, rest: str, query: Query) -> Answer:
         with self._lock:
-            found = self._thresholds.recount(self._changes(query))
-        for side in found["examples"]["documents"].values():
-            side["cards"] = [self._browser.card(row, self._study.decisions) for row in side.pop("rows")]
-        return _json(found)
+            return _json(self._thresholds.recount(self._changes(query)))
+
+    def _cards(self, rest: str, query: Query) -> Answer:
+        """Answer documents by their rows, which a recount names: their texts lie on disk, and counts wait for none."""
+        rows = [row for text in query.get("row", [])[:MOST_CARDS] if (row := _number(text)) is not None]
+        study = self._study
+        known = [row for row in rows if row < study.facts.num_documents]
+        return _json({"rows": self._browser.cards(known, study.decisions)})
 
     def _recipe(self, rest: str, query: Query) -> Answer:
         text = self._thresholds.recipe(self._changes(query))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,8 +60,7 @@ class Browser:
                 after = rows[PAGE] if len(rows) > PAGE else last
                 break
         rows = rows[:PAGE]
-        documents = zip(rows, self.study.documents(rows), strict=True)
-        return {"rows": [self._card(row, one, decisions) for row, one in documents], "next": after}
+        return {"rows": self.cards(rows, decisions), "next": after}
 
     def _mask(self, wanted: Wanted, decisions: Decisions) -> Mask:
         verdicts = decisions.documents
@@ -108,10 +107,9 @@ class Browser:
             "images": len(document.images),
         }
 
-    def card(self, row: int, decisions: Decisions) -> dict[str, Any]:
-        """Return a document in short."""
-        (document,) = self.study.documents([row])
-        return self._card(row, document, decisions)
+    def cards(self, rows: Sequence[int], decisions: Decisions) -> list[dict[str, Any]]:
+        """Return documents in short."""
+        return [self._card(row, one, decisions) for row, one in zip(rows, self.study.documents(rows), strict=True)]
 
     def read(self, row: int, decisions: Decisions) -> dict[str, Any]:
         """Return a document as a reader would see it, with what was measured and decided at each image."""

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from infimm_data.rules import ByValue, Level, Mask
+from infimm_data.rules import ByValue, Level, Mask, OneOf
 from pipelines.facts import Facts
 
 KEPT_RULES = 4  # latest rules of each measure whose answers are kept: a slider passes many values and leaves few
@@ -59,8 +61,25 @@ class RememberedFacts(Facts):
         if rule not in answers:
             if len(answers) >= KEPT_RULES:
                 answers.pop(next(iter(answers)))
-            answers[rule] = super().passing(level, rule, values)
+            slugs = self._slugs(level, rule.measure) if isinstance(rule, OneOf) else None
+            answers[rule] = super().passing(level, rule, values) if slugs is None else rule.passes(slugs[0])[slugs[1]]
         found: Mask = answers[rule]
+        return found
+
+    def _slugs(self, level: Level, measure: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]] | None:
+        """Return the distinct texts of a column, None the last of them, and the place among them of each row.
+
+        A rule about slugs is asked of each text instead of each row. None where the column holds no texts.
+        """
+        key = "slugs", level, measure
+        table = self.images if level == "image" else self.documents
+        if measure not in table.column_names or not pa.types.is_string(table.column(measure).type):
+            return None
+        if key not in self.memory:
+            encoded = pc.dictionary_encode(table.column(measure)).unify_dictionaries().combine_chunks()
+            texts = np.array([*encoded.dictionary.to_pylist(), None], dtype=object)
+            self.memory[key] = texts, pc.fill_null(encoded.indices, len(texts) - 1).to_numpy(zero_copy_only=False)
+        found: tuple[npt.NDArray[Any], npt.NDArray[np.int64]] = self.memory[key]
         return found
 
     def with_images(self, columns: dict[str, Any]) -> RememberedFacts:

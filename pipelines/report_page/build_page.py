@@ -15,8 +15,8 @@ from pipelines.report_page.charts import Charts
 from pipelines.report_page.duplicates import duplicate_texts, frequent_pictures
 from pipelines.report_page.flow import flow, reasons, stretches
 from pipelines.report_page.measures import measures
-from pipelines.report_page.origins import fetch_failures, sites_and_licences
-from pipelines.report_page.page import Markup, Section, escaped, joined, page, paragraph, ranked
+from pipelines.report_page.origins import fetch_failures, sites_languages_licences
+from pipelines.report_page.page import Markup, Section, counted, escaped, joined, page, paragraph, ranked
 from pipelines.report_page.provenance import provenance, throughput
 from pipelines.report_page.samples import Album, at_thresholds, dropped_documents, kept_documents
 from pipelines.stored import where_a_build_is
@@ -51,7 +51,7 @@ def build_page(study: Study, funnel: dict[str, Any]) -> bytes:
         Section("dropped", "Dropped documents", dropped_documents(study, album)),
         Section("duplicates", "Documents that are alike", duplicate_texts(study, charts)),
         Section("pictures", "Pictures on many pages", frequent_pictures(study, album)),
-        Section("sites", "Sites and licences", sites_and_licences(study)),
+        Section("sites", "Sites, languages and licences", sites_languages_licences(study)),
         Section("failures", "Images that could not be had", fetch_failures(study)),
         Section("passes", "Time of each pass", throughput(study.layout, funnel)),
         Section("provenance", "How this came about", provenance(study)),
@@ -81,9 +81,10 @@ def _flows(funnel: dict[str, Any]) -> Markup:
     dump = funnel["dump"]
     records = sum(dump["skipped"].values())
     named = ", ".join(f"{reason} {number:,}" for reason, number in dump["skipped"].items())
-    none = f"; {records:,} records became none ({named})" if records else ""
-    start = f"{dump['documents']:,} documents in {dump['work_items']:,} work items of the dump{none}"
-    images = f"{funnel['images']['in']:,} images in these documents"
+    none = f"; {counted(records, 'record')} became none ({named})" if records else ""
+    items = counted(dump["work_items"], "work item")
+    start = f"{counted(dump['documents'], 'document')} in {items} of the dump{none}"
+    images = f"{counted(funnel['images']['in'], 'image')} in these documents"
     return joined(
         (
             flow("Documents", stretches(funnel, "document"), start=start),
@@ -102,7 +103,10 @@ def _sizes(study: Study, charts: Charts) -> Markup:
     everything = np.ones(len(places), dtype=bool)
     shown = (
         charts.histogram("images per document", images, everything),
-        charts.histogram("tokens per document, estimated", tokens, everything),
+        charts.histogram("tokens per document, estimated as 4 for 3 words", tokens, everything),
     )
-    said = f"In all {int(images.sum()):,} images and about {int(tokens.sum()):,} tokens: four for every three words."
+    said = (
+        f"In all {counted(int(images.sum()), 'image')} and about {int(tokens.sum()):,} tokens. Tokens are estimated, "
+        "four for every three words: shards hold text, and each training recipe names its own tokenizer."
+    )
     return Markup(f'{paragraph(said)}<div class="grid">{joined(shown)}</div>')

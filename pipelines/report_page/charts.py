@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from infimm_data.rules import Mask
-from pipelines.histogram import Numbers, bars_of
+from pipelines.histogram import Bars, Numbers, bars_of
 from pipelines.report_page.page import Markup, escaped
 
 INKS = {
@@ -30,6 +30,9 @@ INKS = {
 """Colours that no chart would have by chance, and the variables of the theme that replace them."""
 INK, MUTED, EDGE, KEPT, LOST, BOUND = INKS
 SIZE = (4.4, 2.2)  # inches at 72 to the inch: about the width of a phone, so that text is read at its own size
+
+SHORT_SPAN = 300  # of a logarithmic axis: below it powers of ten alone would be one label or two
+LEAST_OF_COUNTS = -1.5  # where `bars_of` starts counts from zero on, a bar before the first one
 
 _STYLE = re.compile(r' style="([^"]*)"')
 _FONT_FAMILY = re.compile(r"font-family:[^;]*;?|font: ?([0-9.]+px)[^;]*;?")
@@ -97,11 +100,7 @@ class Charts:
         axes.stairs(stays, edges, fill=True, color=KEPT)
         for value in near:
             axes.axvline(value, color=BOUND, linewidth=1.2, linestyle="--")
-        if bars.is_log:
-            axes.set_xscale("log")
-            axes.xaxis.set_major_formatter("{x:g}")
-            axes.xaxis.set_minor_formatter("")
-        axes.set_xlim(edges[0], edges[-1])
+        _scale(axes, bars)
         return self._figure(name, figure, caption)
 
     def lines(self, name: str, curves: Sequence[Line], *, unit: str, is_log: bool = False, caption: str = "") -> Markup:
@@ -156,3 +155,22 @@ class Charts:
         for colour, ink in INKS.items():
             rule = rule.replace(colour, f"var(--{ink})")
         return self._classes.setdefault(rule.strip(), f"c{len(self._classes)}")
+
+
+def _scale(axes: Any, bars: Bars) -> None:
+    """Set the axes of a histogram so that values can be read off: counts are whole, as are bars of whole numbers."""
+    from matplotlib.ticker import LogLocator, MaxNLocator
+
+    low, high = float(bars.edges[0]), float(bars.edges[-1])
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+    if bars.is_log:
+        axes.set_xscale("log")
+        steps = (1, 2, 5) if high / low < SHORT_SPAN else (1,)
+        axes.xaxis.set_major_locator(LogLocator(subs=steps))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("")
+    else:
+        is_whole = bool((np.diff(bars.edges) == 1).all())
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=is_whole))
+        low = -0.5 if is_whole and low == LEAST_OF_COUNTS else low
+    axes.set_xlim(low, high)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from infimm_data.document import Document, short_url
 from pipelines.report_page.charts import Charts
-from pipelines.report_page.page import Markup, escaped, joined, paragraph
+from pipelines.report_page.page import Markup, counted, escaped, joined, paragraph
 from pipelines.report_page.samples import Album, badge
 from pipelines.study import Study
 
@@ -38,7 +38,7 @@ def duplicate_texts(study: Study, charts: Charts) -> Markup:
             parts.append(paragraph(f"{step}: no two documents are alike."))
             continue
         in_all = sum(map(len, found))
-        parts.append(f"<h3>{escaped(step)}: {in_all:,} documents in {len(found):,} clusters</h3>")
+        parts.append(f"<h3>{escaped(step)}: {counted(in_all, 'document')} in {counted(len(found), 'cluster')}</h3>")
         sizes = np.array([len(rows) for rows in found], dtype=np.float64)
         chart = charts.histogram(f"{step}: documents per cluster", sizes, np.ones(len(sizes), dtype=bool))
         parts.append(f'<div class="grid">{chart}</div>')
@@ -83,7 +83,7 @@ def frequent_pictures(study: Study, album: Album) -> Markup:
     items = []
     for row in rows:
         verdict = study.verdict("image", row)
-        what = f"in {int(counts[row]):,} documents, {verdict.text}"
+        what = f"in {counted(int(counts[row]), 'document')}, {verdict.text}"
         kind = "kept" if verdict.is_kept else "dropped"
         items.append(f'<li class="{kind}">{album.picture(row, what)}{escaped(what)}</li>')
     return Markup(f'<ul class="strip">{"".join(items)}</ul>')

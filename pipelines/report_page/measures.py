@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from infimm_data.rules import AtLeast, AtMost, Level, Mask, OneOf
+from pipelines.passes.verdicts import shown
 from pipelines.recipe import Step
 from pipelines.report_page.charts import Bound, Charts
 from pipelines.report_page.flow import most_first
@@ -17,15 +18,21 @@ from pipelines.study import NO_MEASURES, Study
 
 MOST_VALUES = 12  # of a measure that is a word: languages, formats
 
+NO_WORD = "(none)"  # stands for "", which cannot be seen
+
+LANGUAGE = "language"
+"""The measure that stands with the sites and licences."""
+
 _SWATCHES = (("kept", "kept"), ("lost", "dropped, by any step"), ("bound", "threshold"))
-LEGEND = Markup(
-    '<ul class="legend">'
-    + "".join(
+
+
+def legend(level: Level) -> Markup:
+    """Return what the colours of the histograms mean, and what their bars count."""
+    items = "".join(
         f'<li><svg viewBox="0 0 1 1" aria-hidden="true"><rect class="{kind}" width="1" height="1"/></svg>{name}</li>'
         for kind, name in _SWATCHES
     )
-    + "</ul>"
-)
+    return Markup(f'<ul class="legend">{items}<li>height of a bar: {level}s</li></ul>')
 
 
 def measures(study: Study, charts: Charts, level: Level) -> Markup:
@@ -34,14 +41,14 @@ def measures(study: Study, charts: Charts, level: Level) -> Markup:
     table = study.facts.images if is_image else study.facts.documents
     kept = (study.decisions.images if is_image else study.decisions.documents).kept
     numbers, words = [], []
-    for name in sorted(set(table.column_names) - NO_MEASURES):
+    for name in sorted(set(table.column_names) - NO_MEASURES - {LANGUAGE}):
         column = table.column(name)
         if pa.types.is_string(column.type) and not name.endswith("_group"):
-            words.append(_words(name, column, kept, study.recipe.steps))
+            words.append(words_chart(name, column, kept, study.recipe.steps))
         elif not pa.types.is_string(column.type) and not pa.types.is_null(column.type):
             values = pc.cast(column, pa.float64()).to_numpy()
             numbers.append(charts.histogram(name, values, kept, bounds_of(study.recipe.steps, name)))
-    return Markup(f'{LEGEND}<div class="grid">{joined(numbers)}</div><div class="grid">{joined(words)}</div>')
+    return Markup(f'{legend(level)}<div class="grid">{joined(numbers)}</div><div class="grid">{joined(words)}</div>')
 
 
 def bounds_of(steps: Sequence[Step], measure: str) -> list[Bound]:
@@ -49,17 +56,19 @@ def bounds_of(steps: Sequence[Step], measure: str) -> list[Bound]:
     sides = {AtLeast: "at least", AtMost: "at most"}
     rules = [rule for step in steps for rule in step.filter.rules() if rule.measure == measure]
     bounding = [rule for rule in rules if isinstance(rule, AtLeast | AtMost)]
-    return [Bound(float(rule.bound), f"{sides[type(rule)]} {rule.bound:g}") for rule in bounding]
+    return [Bound(float(rule.bound), f"{sides[type(rule)]} {shown(rule.bound)}") for rule in bounding]
 
 
-def _words(name: str, column: pa.ChunkedArray, kept: Mask, steps: Sequence[Step]) -> Markup:
+def words_chart(name: str, column: pa.ChunkedArray, kept: Mask, steps: Sequence[Step]) -> Markup:
+    """Return how many rows hold each word of a measure, and which words the recipe keeps."""
     rules = [rule for step in steps for rule in step.filter.rules() if rule.measure == name]
-    wanted = [", ".join(rule.bound) for rule in rules if isinstance(rule, OneOf) and rule.bound]
+    wanted = [", ".join(one or NO_WORD for one in rule.bound) for rule in rules if isinstance(rule, OneOf)]
     asked = f"; kept: {wanted[0]}" if wanted else ""
-    return ranked(most_first(counted(column, kept), MOST_VALUES), caption=f"{name}{asked}")
+    rows = [(word or NO_WORD, total, alive) for word, total, alive in by_value(column, kept)]
+    return ranked(most_first(rows, MOST_VALUES), caption=f"{name}{asked}")
 
 
-def counted(column: pa.ChunkedArray, kept: Mask) -> list[tuple[str, int, int]]:
+def by_value(column: pa.ChunkedArray, kept: Mask) -> list[tuple[str, int, int]]:
     """Return every distinct text of a column with how many rows hold it, and how many of these are kept; no nulls."""
     encoded = pc.dictionary_encode(column).unify_dictionaries().combine_chunks() if len(column) else None
     if encoded is None or not len(encoded.dictionary):

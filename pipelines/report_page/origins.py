@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from infimm_data.files import exists
 from infimm_data.tables import read_table
 from pipelines.report_page.flow import most_first
-from pipelines.report_page.measures import counted
-from pipelines.report_page.page import Markup, paragraph, ranked, table
+from pipelines.report_page.measures import LANGUAGE, by_value, words_chart
+from pipelines.report_page.page import Markup, counted, joined, paragraph, ranked, table
 from pipelines.study import Study
 
 SHOWN = 20
@@ -20,8 +20,8 @@ HOSTS = 8  # of one cause
 _HOST = r"^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(?P<host>[^/?#:]+)"
 
 
-def sites_and_licences(study: Study) -> Markup:
-    """Return the sites and licences of all documents; URLs are read one work item at a time."""
+def sites_languages_licences(study: Study) -> Markup:
+    """Return the sites, languages and licences of all documents; URLs are read one work item at a time."""
     found: dict[str, Counter[tuple[str, bool]]] = {"host": Counter(), "licence": Counter()}
     for place, item in enumerate(study.facts.items):
         origins = read_table(study.layout.documents(item), columns=["url", "licence"])
@@ -29,16 +29,24 @@ def sites_and_licences(study: Study) -> Markup:
         kept = study.decisions.documents.kept[here]
         columns = {"host": hosts(origins.column("url")), "licence": origins.column("licence")}
         for name, column in columns.items():
-            for text, total, alive in counted(column, kept):
+            for text, total, alive in by_value(column, kept):
                 found[name][text, True] += alive
                 found[name][text, False] += total - alive
     sites, licences = (_rows(found[name]) for name in ("host", "licence"))
-    stated = [row for row in licences if row[0]]
-    body = ranked(most_first(sites, SHOWN), caption=f"{len(sites):,} sites")
-    if not stated:
-        return Markup(f"{body}{paragraph('No document states a licence.', kind='muted')}")
-    named = [(name or "none stated", total, alive) for name, total, alive in licences]
-    return Markup(f"{body}{ranked(most_first(named, SHOWN), caption='Licences as the pages state them')}")
+    lists = [ranked(most_first(sites, SHOWN), caption=counted(len(sites), "site"))]
+    notes = []
+    if LANGUAGE in study.facts.documents.column_names:
+        spoken, kept = study.facts.documents.column(LANGUAGE), study.decisions.documents.kept
+        lists.append(words_chart(LANGUAGE, spoken, kept, study.recipe.steps))
+    else:
+        notes.append("Languages were not measured: no step of the recipe asks.")
+    if any(name for name, _, _ in licences):
+        named = [(name or "none stated", total, alive) for name, total, alive in licences]
+        lists.append(ranked(most_first(named, SHOWN), caption="Licences as the pages state them"))
+    else:
+        notes.append("No document states a licence.")
+    said = joined(paragraph(note, kind="muted") for note in notes)
+    return Markup(f'<div class="grid">{joined(lists)}</div>{said}')
 
 
 def _rows(found: Counter[tuple[str, bool]]) -> list[tuple[str, int, int]]:

@@ -41,6 +41,11 @@ def joined(parts: Iterable[str]) -> Markup:
     return Markup("\n".join(parts))
 
 
+def counted(number: int, what: str) -> str:
+    """Return a count of things as people write it: "1 shard", "2,000 shards"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def paragraph(text: object, *, kind: str = "") -> Markup:
     """Return a text as a paragraph; its direction is that of its own script."""
     return Markup(f'<p dir="auto"{_class(kind)}>{escaped(text)}</p>')

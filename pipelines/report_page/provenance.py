@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 from infimm_data.files import exists, read_bytes
 from infimm_data.tables import read_table
 from pipelines.layout import Layout
-from pipelines.report_page.page import Markup, escaped, joined, table
+from pipelines.report_page.page import Markup, counted, escaped, joined, paragraph, table
 from pipelines.study import Study
 
 PACKAGES = (
@@ -26,9 +27,11 @@ MOST_ROWS = 100  # of a table; shards/manifest.json names all
 
 def provenance(study: Study) -> Markup:
     """Return the recipe, the versions, the files of the dump and the checksum of every shard."""
-    recipe = read_bytes(study.layout.recipe).decode("utf-8", "replace")
+    stored = read_bytes(study.layout.recipe)
+    recipe = stored.decode("utf-8", "replace")
     parts = [
         f"<h3>Recipe, every default written out</h3><pre tabindex=0>{escaped(recipe)}</pre>",
+        paragraph(f"sha256 of this recipe.yaml: {hashlib.sha256(stored).hexdigest()}", kind="muted"),
         table(("what", "version"), versions(), caption="Versions that wrote this page"),
     ]
     names = {
@@ -36,16 +39,16 @@ def provenance(study: Study) -> Markup:
         for item in study.facts.items[:MOST_ROWS]
     }
     dump = [(item, ", ".join(map(str, found)) or "no document") for item, found in names.items()]
-    parts.append(table(("work item", "file of the dump"), dump, caption=_of(len(study.facts.items), "work items")))
+    parts.append(table(("work item", "file of the dump"), dump, caption=_of(len(study.facts.items), "work item")))
     if study.shards:
         rows = [(s.name, s.num_documents, s.num_images, s.size_bytes, s.sha256) for s in study.shards[:MOST_ROWS]]
         head = ("shard", "documents", "images", "bytes", "sha256")
-        parts.append(table(head, rows, caption=_of(len(study.shards), "shards")))
+        parts.append(table(head, rows, caption=_of(len(study.shards), "shard")))
     return joined(parts)
 
 
 def _of(number: int, what: str) -> str:
-    return f"{number:,} {what}" + (f", the first {MOST_ROWS}" if number > MOST_ROWS else "")
+    return counted(number, what) + (f", the first {MOST_ROWS}" if number > MOST_ROWS else "")
 
 
 def versions() -> list[tuple[str, str]]:

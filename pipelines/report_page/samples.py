@@ -16,7 +16,7 @@ from infimm_data.document import Document, TextNode, short_url
 from infimm_data.rules import AtLeast, AtMost
 from pipelines.facts import PURGED
 from pipelines.passes.verdicts import StepCount, shown
-from pipelines.report_page.page import Markup, escaped, joined, paragraph
+from pipelines.report_page.page import Markup, counted, escaped, joined, paragraph
 from pipelines.study import Study, Verdict
 from pipelines.thumbnails import data_uri, thumbnail
 
@@ -98,7 +98,7 @@ def _document(study: Study, album: Album, row: int, document: Document) -> Marku
             if shown_pictures <= MOST_PICTURES:
                 parts.append(figure(study, album, rows[position], study.verdict("image", rows[position])))
     if shown_pictures > MOST_PICTURES:
-        parts.append(paragraph(f"and {shown_pictures - MOST_PICTURES} more images", kind="muted"))
+        parts.append(paragraph(f"and {counted(shown_pictures - MOST_PICTURES, 'more image')}", kind="muted"))
     origin = f"{short_url(document.origin.url)} {document.origin.date}"
     return Markup(
         f'<article class="document"><div class="muted"><bdi>{escaped(origin)}</bdi> {badge(verdict)}</div>'
@@ -124,7 +124,7 @@ def figure(study: Study, album: Album, row: int, verdict: Verdict) -> Markup:
     )
     kind = "kept" if verdict.is_kept else "dropped"
     caption = escaped(f"{verdict.text} {scores}")
-    shown_picture = album.picture(row, "" if verdict.is_kept else verdict.text)
+    shown_picture = album.picture(row, "")  # its caption says what became of it
     return Markup(f'<figure class="{kind}">{shown_picture}<figcaption>{caption}</figcaption></figure>')
 
 

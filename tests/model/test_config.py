@@ -21,6 +21,7 @@ RECIPE = {"model": MODEL, "steps": 10, "rows_per_step": 8}
         ({"model": MODEL | {"language": {"config": {}}}}, "needs 'model_type'"),
         ({"rows_per_step": 0}, "'rows_per_step' is 0"),
         ({"train": []}, "'train' is []"),
+        ({"seed": 2**63}, "'seed' is 9223372036854775808"),
         ({"optimizer": {"betas": [0.9, 1.0]}}, "'optimizer.betas.1' is 1.0"),
         ({"optimizer": {"min_learning_rate": 1.0}}, "min_learning_rate 1.0 is above learning_rate 0.0001"),
     ],

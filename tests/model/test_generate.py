@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from infimm_data.errors import InfiMMError
 from infimm_data.stream.tokens import Vocabulary
 from tests.model.conftest import pictures, tiny_model
 
@@ -58,6 +59,18 @@ def test_a_row_ends_at_the_end_of_a_chunk_or_of_the_text(model):
         ended = Vocabulary(encode=VOCABULARY.encode, fingerprint="", **ids)
         found = generate(model, prompts()[:1], ended, Sampling(max_new_tokens=12))[0]
         assert found == first[: first.index(first[4])]
+
+
+@pytest.mark.parametrize("how", [{}, {"beams": 2}, {"temperature": 1.0}])
+def test_a_model_with_a_weight_that_is_no_number_says_so_and_nothing_else(how):
+    from model.generate import Sampling, generate
+
+    broken = tiny_model()
+    with torch.no_grad():
+        broken.perceiver.latents[0, 0] = torch.nan
+    with pytest.raises(InfiMMError, match="scores are not numbers: a weight of it is none; take an earlier checkpoint"):
+        generate(broken, prompts(), VOCABULARY, Sampling(max_new_tokens=3, **how))
+    assert generate(broken, prompts()[1:2], VOCABULARY, Sampling(max_new_tokens=3))[0], "it sees no image"
 
 
 def test_no_image_token_is_ever_generated(model):

@@ -78,7 +78,7 @@ def test_a_sliding_window_hides_what_is_too_far():
     changed["input_ids"][0, 0] = 17
     moved = (logits_of(narrow, fields, pictures(0)) != logits_of(narrow, changed, pictures(0))).any(-1)[0]
     assert moved.tolist() == [True] * 5  # four layers reach eight tokens back
-    one_layer = tiny_model(sliding_window=2, gate=0.0, num_hidden_layers=1)
+    one_layer = tiny_model(sliding_window=2, gate=0.0, num_hidden_layers=1, blocks={"every": 1})
     moved = (logits_of(one_layer, fields, pictures(0)) != logits_of(one_layer, changed, pictures(0))).any(-1)[0]
     assert moved.tolist() == [True, True, False, False, False]
 

@@ -109,6 +109,22 @@ def test_too_few_documents_to_hold_one_out_are_said_before_the_first_step(data, 
     assert not (tmp_path / "run").exists()
 
 
+def test_a_row_that_is_longer_than_the_language_model_has_positions_for_is_refused(data, recipe, tmp_path):
+    settings = recipe().model_dump()
+    settings["model"]["language"]["config"]["max_position_embeddings"] = 63
+    config = parse_settings(settings, TrainConfig, where="test")
+    with pytest.raises(ConfigError, match=r"stream.row_tokens 64: .* has positions for 63 tokens; lower it"):
+        train(config, data=data, out=str(tmp_path))
+
+
+def test_an_interval_that_leaves_no_block_is_refused(data, recipe, tmp_path):
+    settings = recipe().model_dump()
+    settings["model"]["cross_attention"]["every"] = 3
+    config = parse_settings(settings, TrainConfig, where="test")
+    with pytest.raises(ConfigError, match=r"each layer 3 of 2: no token would see an image; .* at most 2"):
+        train(config, data=data, out=str(tmp_path))
+
+
 def test_a_finished_run_is_not_trained_again(data, recipe, tmp_path):
     first = train(recipe(), data=data, out=str(tmp_path))
     before = losses(tmp_path)

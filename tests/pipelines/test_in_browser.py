@@ -213,6 +213,33 @@ def test_a_refused_value_is_set_back_and_said(tab, explorer, first, tmp_path):
     assert "changed: image_count.min_images=2\n" in (tmp_path / "recipe.yaml").read_text()
 
 
+def test_a_word_that_is_unchecked_is_wanted_no_more(tab, explorer, first):
+    one = tab(f"{explorer.url}#/thresholds")
+    one.page.wait_for_selector(".slider")
+    one.page.uncheck('[data-key="image_url.keep_schemes"] .words label:has-text("https") input')
+    one.page.wait_for_selector(COUNTED)
+    expected = what_if(Layout(str(first)), ["image_url.keep_schemes=[http, data]"]).then
+    said = one.page.inner_text("#counts")
+    assert f"would be {int(expected.images.kept.sum())} " in said.partition("images")[2]
+    assert one.page.input_value('[id="image_url.keep_schemes"]') == "http, data"
+    assert one.page.evaluate("document.activeElement.type") == "checkbox", "who moves by keys stays there"
+    assert one.problems == []
+
+
+def test_all_columns_of_the_funnel_are_seen_without_scrolling(tab, explorer):
+    one = tab(f"{explorer.url}#/thresholds")
+    one.page.wait_for_selector(".funnel td")
+    assert one.page.evaluate("(one => one.scrollWidth - one.clientWidth)(document.querySelector('.funnel'))") <= 0
+
+
+def test_how_far_the_reading_is_is_said_and_then_no_more(tab, first):
+    with Explorer(Api(Layout(str(first)), READING)) as started:
+        one = tab(started.url)
+        one.page.wait_for_selector(".card")
+        one.page.wait_for_selector("#loading", state="hidden")
+    assert one.problems == []
+
+
 @pytest.mark.parametrize("hash_", ["#/constructor", "#/document/%E0%A4%A", "#/nothing"])
 def test_an_address_that_is_none_of_ours_shows_the_documents(tab, explorer, hash_):
     one = tab(f"{explorer.url}{hash_}")
@@ -311,6 +338,7 @@ def test_the_report_of_hostile_documents_runs_and_loads_nothing(tab, hostile):
     assert one.problems == []
     assert [asked for asked in one.asked if not asked.startswith("data:image/jpeg")] == [url]
     assert one.page.is_visible("#kept")
+    assert not is_wider_than_the_screen(tab(url, "phone").page)
 
 
 @pytest.fixture(scope="module")

@@ -28,8 +28,7 @@ from pipelines.purge import purge
 from pipelines.recipe import DedupSettings, Step
 from pipelines.run import Run
 from pipelines.sources.table import SOURCES
-from pipelines.stored import ImageGroups
-from pipelines.study import load_study
+from pipelines.stored import ImageGroups, stored_recipe, whole_facts
 from pipelines.what_if import changed_steps, what_if
 from tests.pipelines.made_source import STEPS, WEB, Brightness, MadeSource, make_recipe, with_step
 
@@ -86,6 +85,13 @@ def test_a_rank_may_name_what_no_rule_asks(first, tmp_path):
             entry |= {"min_words": None, "max_words": None}
     (out / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     assert kept(what_if(Layout(str(out)), ["brightness=null"]).then) > (0, 0)
+
+
+def test_a_bound_that_the_recipe_leaves_off_may_be_asked(first):
+    """Its measure is stored, though no rule of the recipe reads it."""
+    recount = what_if(Layout(str(first)), ["text_length.min_characters=100000"])
+    assert kept(recount.now) > (0, 0)
+    assert kept(recount.then) == (0, 0)
 
 
 def test_what_was_never_measured_is_said(cluster, web, dump, tmp_path):
@@ -184,9 +190,8 @@ def test_after_a_takedown_it_counts_what_the_ledger_says_where_a_twin_would_have
     recount = what_if(layout, ["text_length.min_words=10"])
     assert recount.now.documents.kept.tolist() == decisions_of(layout)
     assert recount.then.funnel == recount.now.funnel, "nothing was asked to change"
-    groups = ImageGroups()
-    study = load_study(layout, groups)
-    found = Thresholds(study, groups).recount([])
+    recipe = stored_recipe(layout)
+    found = Thresholds(layout, recipe, whole_facts(layout, recipe), ImageGroups()).recount([])
     assert found["kept"]["documents"] == [sum(decisions_of(layout))] * 2
     assert found["examples"]["documents"]["lost"]["count"] == 0
 

@@ -25,3 +25,25 @@ export async function ask(path, parameters = {}) {
   if (!answer.ok) throw new Problem(found.problem);
   return found;
 }
+
+const POLL_MS = 400;
+
+/** Say how far the server is with reading the build, until it is done. */
+export async function watch() {
+  const [line, stage, bar] = ["loading", "stage", "read"].map((id) => document.getElementById(id));
+  for (;;) {
+    let found;
+    try {
+      found = await ask("progress");
+    } catch {
+      break; // what is asked for beside this says it
+    }
+    if (!found.stage) break;
+    if (stage.textContent !== found.stage) stage.textContent = found.stage;
+    if (found.of) [bar.max, bar.value] = [found.of, found.done];
+    else bar.removeAttribute("value");
+    line.hidden = false;
+    await new Promise((done) => setTimeout(done, POLL_MS));
+  }
+  line.hidden = true;
+}

@@ -1,14 +1,14 @@
 // Browse and search documents; read one as a reader would see it; see its twins beside it.
 
 import { ask, changes, Problem } from "./api.js";
-import { badge, count, el, measures } from "./dom.js";
+import { badge, count, el, many, measures } from "./dom.js";
 
 const wanted = { state: "all", reason: "", text: "" };
 let listed = []; // ids of the list last shown: `j` and `k` walk along it
 
 export function card(one) {
   const picture = one.picture === null
-    ? el("div", { class: "nothing" }, `${one.images} images`)
+    ? el("div", { class: "nothing" }, many(one.images, "image"))
     : el("img", { src: `api/image/${one.picture}?side=96`, alt: "", loading: "lazy" });
   return el("a", { class: "card", href: `#/document/${one.id}` },
     picture,
@@ -34,7 +34,7 @@ export async function showDocuments(build, show) {
     field("state", "Show", choice([["all", "all"], ["kept", "kept"], ["dropped", "dropped"]], wanted.state)),
     field("reason", "Dropped as", choice([["", "anything"], ...build.reasons.map((one) => [one, one])], wanted.reason)),
     el("button", {}, "Search"));
-  show("Documents", el("h2", {}, `${count(build.documents)} documents, ${count(build.images)} images`),
+  show("Documents", el("h2", {}, `${many(build.documents, "document")}, ${many(build.images, "image")}`),
     changes.size ? el("p", { class: "problem" }, `Verdicts under ${count(changes.size)} changed `, el("a", { href: "#/thresholds" }, "thresholds")) : null,
     form, said, cards, more);
 
@@ -100,7 +100,7 @@ export async function showCluster(build, show, id, measure) {
   const found = await ask(`cluster/${id}`, { measure });
   show("Twins",
     el("p", { class: "actions" }, el("a", { href: `#/document/${id}` }, "Back to the document")),
-    el("h2", {}, `${count(found.size)} documents that ${measure.replace(/_group$/, "")} takes for one`),
+    el("h2", {}, `${many(found.size, "document")} that ${measure.replace(/_group$/, "")} takes for one`),
     el("p", { class: "muted" }, "What differs from the first is underlined."),
     el("div", { class: "two" }, found.members.map((one) => el("section", {},
       badge(one), el("p", {}, el("a", { href: `#/document/${one.id}` }, el("bdi", {}, one.url))),

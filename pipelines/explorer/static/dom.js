@@ -23,6 +23,12 @@ export function show(title, ...children) {
 /** Return a number as people read it. */
 export const count = (number) => number.toLocaleString("en");
 
+/** Return a count of things: "1 image", "2,000 images". */
+export const many = (number, what) => `${count(number)} ${what}${number === 1 ? "" : "s"}`;
+
+/** Return a slug that may break after its underscores. */
+export const slug = (text) => text.split(/(?<=_)/).flatMap((part) => [el("wbr"), part]);
+
 /** Return what became of something, as a label. */
 export const badge = (one) => el("span", { class: `badge ${one.is_kept ? "kept" : "dropped"}` }, one.verdict);
 

@@ -1,6 +1,6 @@
 // The views by their address after `#`, and the keys.
 
-import { ask, Problem } from "./api.js";
+import { ask, Problem, watch } from "./api.js";
 import { el, show } from "./dom.js";
 import { showCluster, showDocument, showDocuments, walk } from "./documents.js";
 import { showThresholds } from "./thresholds.js";
@@ -57,3 +57,4 @@ addEventListener("hashchange", () => {
   if (location.hash.startsWith("#/") || !location.hash) go().then(() => scrollTo(0, 0));
 });
 go();
+watch();

@@ -2,7 +2,7 @@
 
 import { address, ask, changes, Problem } from "./api.js";
 import { card } from "./documents.js";
-import { count, el } from "./dom.js";
+import { count, el, many, slug } from "./dom.js";
 
 const STEPS = 400; // places of a slider
 const PAUSE_MS = 60; // after the last move before the server is asked
@@ -44,10 +44,22 @@ function bars(histogram, value, name) {
     at === null ? null : el("line", { class: "line", x1: at, x2: at, y1: 0, y2: 100 }));
 }
 
+/** Return the words of a measure as boxes to check, longest bar first; `toggled` is called with a word and whether it is wanted. */
+function wordList(found, wanted, key, toggled) {
+  const most = Math.max(...found.all, 1);
+  const bar = (kind, number) => el("rect", { class: kind, width: (100 * number) / most, height: 10 });
+  return el("ul", { class: "words", "aria-label": `words of ${key}` }, found.words.map((word, at) => el("li", {},
+    el("label", {},
+      el("input", { type: "checkbox", checked: wanted.includes(word), onchange: (event) => toggled(word, event.currentTarget.checked) }),
+      el("bdi", {}, word || "(none)"), el("span", { class: "muted" }, `${count(found.all[at])}, ${count(found.then[at])} kept`)),
+    el("svg", { class: "bar", viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" }, bar("all", found.all[at]), bar("kept", found.then[at])))));
+}
+
 const short = (number) => Number(number.toPrecision(3)).toLocaleString("en");
 
 /** Return one slider; `moved` is called after each move. */
-function slider(one, histograms, moved) {
+function slider(one, first, moved) {
+  const { histograms, words } = first;
   const key = `${one.step}.${one.key}`;
   const measure = one.measures.find((name) => histograms[name]);
   const histogram = histograms[measure];
@@ -55,14 +67,14 @@ function slider(one, histograms, moved) {
   const isNumber = !isFlag && !Array.isArray(one.value);
   const drawing = el("div");
   const range = histogram && isNumber ? el("input", { type: "range", min: 0, max: STEPS, step: 1, id: `${key}-range`, "aria-label": `${key} by its distribution` }) : null;
-  const exact = el("input", { type: isFlag ? "checkbox" : isNumber ? "number" : "text", step: isNumber ? "any" : null, id: key });
+  const exact = el("input", { type: isFlag ? "checkbox" : isNumber ? "number" : "text", step: isNumber ? "any" : null, placeholder: isNumber ? "off" : null, id: key });
   const current = () => (changes.has(key) ? changes.get(key) : one.value);
   const fill = () => {
     const value = current();
     if (isFlag) exact.checked = value;
     else exact.value = written(value);
     if (!range) return;
-    if (value !== null) range.value = placeOf(histogram, value);
+    range.value = value === null ? (/(^|[._])max/.test(one.key) ? STEPS : 0) : placeOf(histogram, value); // off drops nothing
     range.setAttribute("aria-valuetext", value === null ? "off" : written(value));
   };
   const set = (value) => {
@@ -75,10 +87,21 @@ function slider(one, histograms, moved) {
   range?.addEventListener("input", () => set(valueAt(histogram, Number(range.value), one.is_whole)));
   exact.addEventListener("change", () => set(read(exact)));
   fill();
-  const redraw = (drawn) => {
-    if (drawn[measure]) drawing.replaceChildren(bars(drawn[measure], isNumber ? current() : null, measure));
+  const listed = Array.isArray(one.value) ? one.measures.find((name) => words[name]) : undefined;
+  const toggled = (word, isWanted) => {
+    const others = current().filter((old) => old !== word);
+    set(isWanted ? [...others, word] : others);
   };
-  redraw(histograms);
+  const redraw = (found) => {
+    if (listed) {
+      const at = [...drawing.querySelectorAll("input")].indexOf(document.activeElement); // who moves by keys stays there
+      drawing.replaceChildren(wordList(found.words[listed], current(), key, toggled));
+      if (at >= 0) drawing.querySelectorAll("input")[at].focus();
+    } else if (found.histograms[measure]) {
+      drawing.replaceChildren(bars(found.histograms[measure], isNumber ? current() : null, measure));
+    }
+  };
+  redraw(first);
   const box = el("div", { class: "slider", "data-key": key },
     el("label", { for: key }, el("b", {}, key), el("span", { class: "muted" }, one.measures.join(", "))),
     drawing,
@@ -93,22 +116,33 @@ function funnelTable(lines) {
   const rows = lines.filter((line) => line.dropped[0] || line.dropped[1]).map((line) => {
     const isChanged = line.dropped[0] !== line.dropped[1];
     return el("tr", { class: isChanged ? "changed" : null },
-      [line.step, line.reason, line.thresholds[1]].map((text) => el("td", {}, text)),
-      line.dropped.map((number) => el("td", { class: "number" }, count(number))));
+      [line.step, line.reason].map((text) => el("td", {}, slug(text))),
+      line.dropped.map((number) => el("td", { class: "number" }, count(number))),
+      el("td", {}, line.thresholds[1]));
   });
-  const head = ["step", "reason", "threshold", "drops", "would drop"].map((name) => el("th", { scope: "col" }, name));
-  return el("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Funnel" },
+  const head = ["step", "reason", "drops", "would drop", "threshold"].map((name) => el("th", { scope: "col" }, name));
+  return el("div", { class: "wide funnel", tabindex: 0, role: "region", "aria-label": "Funnel" },
     el("table", {}, el("caption", {}, "Funnel, as it is and as it would be"), el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows)));
 }
 
+/** Return the examples of a level that change sides; documents come when they are read, the counts wait for none. */
 function sides(level, found) {
   const title = { lost: "would be lost", won: "would be won" };
   return Object.entries(found).filter(([, side]) => side.count).map(([name, side]) => [
-    el("h3", {}, `${count(side.count)} ${level} ${title[name]}`),
+    el("h3", {}, `${many(side.count, level.slice(0, -1))} ${title[name]}`),
     level === "documents"
-      ? el("ol", { class: "cards" }, side.cards.map((one) => el("li", {}, card(one))))
+      ? cards(side.rows)
       : el("ul", { class: "strip" }, side.rows.map((row) => el("li", {}, el("img", { src: `api/image/${row}?side=96`, alt: `image ${row}` })))),
   ]);
+}
+
+function cards(rows) {
+  const list = el("ol", { class: "cards" });
+  const asked = new URLSearchParams(rows.map((row) => ["row", row]));
+  ask("cards", asked).then(
+    (found) => list.append(...found.rows.map((one) => el("li", {}, card(one)))),
+    (error) => list.append(el("li", { class: "problem" }, error.message)));
+  return list;
 }
 
 export async function showThresholds(build, show) {
@@ -127,8 +161,8 @@ export async function showThresholds(build, show) {
     [latest, accepted] = [found, sent];
     save.href = address("recipe");
     const said = Object.entries(found.kept).map(([name, [now, then]]) => `${name}: ${count(now)} kept, would be ${count(then)} (${then < now ? "" : "+"}${count(then - now)})`);
-    counts.textContent = said.join(" · ") + (found.unmeasured ? ` · ${count(found.unmeasured)} images were never fetched or scored and count as dropped` : "");
-    for (const one of sliders) one.redraw(found.histograms);
+    counts.textContent = said.join(" · ") + (found.unmeasured ? ` · ${many(found.unmeasured, "image")} never fetched or scored, which count as dropped` : "");
+    for (const one of sliders) one.redraw(found);
     funnel.replaceChildren(funnelTable(found.funnel));
     examples.replaceChildren(...Object.entries(found.examples).flatMap(([level, side]) => sides(level, side).flat()));
   }
@@ -166,7 +200,7 @@ export async function showThresholds(build, show) {
     problem.textContent = `All set back: ${error.message}`;
     first = await ask("recount");
   }
-  sliders = build.sliders.map((one) => slider(one, first.histograms, moved));
+  sliders = build.sliders.map((one) => slider(one, first, moved));
   show("Thresholds", el("h2", {}, "What would other thresholds keep?"), counts,
     el("p", { class: "actions" }, save, el("button", { type: "button", onclick: () => { changes.clear(); showThresholds(build, show); } }, "All as they were")),
     problem,

@@ -1,7 +1,7 @@
 // How a document reaches the model: its tokens in their packed row, and which of them may look at which image.
 
 import { ask } from "./api.js";
-import { count, el } from "./dom.js";
+import { count, el, many } from "./dom.js";
 
 const COLOURS = 6;
 const colour = (image) => (image < 0 ? "" : `i${image % COLOURS}`);
@@ -42,12 +42,13 @@ function packedRow(row, id, number) {
   const pictures = row.images.map((one, image) => el("li", {},
     el("button", { type: "button", class: colour(image), "aria-pressed": "false", onclick: (event) => press(event.currentTarget, image) },
       el("img", { src: `api/packed/${one.id}/${one.number}?side=96`, alt: one.alt || `image ${image}` }),
-      `image ${image}: ${count(row.image.filter((seen) => seen === image).length)} tokens`)));
+      `image ${image}: ${many(row.image.filter((seen) => seen === image).length, "token")}`)));
   const filled = row.document.filter((one) => one >= 0).length;
   return el("section", {},
-    el("h3", {}, `Row ${number + 1}: ${count(filled)} of ${count(row.tokens.length)} tokens, ${row.documents.length} documents`),
-    row.images.length ? el("ul", { class: "pictures" }, pictures) : el("p", { class: "muted" }, "no images"),
-    el("p", { class: "muted" }, "A line per image, a column per token:"), mask(row),
+    el("h3", {}, `Row ${number + 1}: ${count(filled)} of ${count(row.tokens.length)} tokens, ${many(row.documents.length, "document")}`),
+    row.images.length
+      ? [el("ul", { class: "pictures" }, pictures), el("p", { class: "muted" }, "A line per image, a column per token:"), mask(row)]
+      : el("p", { class: "muted" }, "no images: no token may look at any"),
     el("p", { class: "tokens" }, spans));
 }
 

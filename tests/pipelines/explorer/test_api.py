@@ -64,12 +64,23 @@ def test_histograms_hold_every_measured_row(api):
     assert len(drawn["edges"]) == len(drawn["all"]) + 1
 
 
+def test_words_are_counted_as_bars_are(api):
+    found = ask(api, "recount", change=["image_url.keep_schemes=[http, data]"])
+    schemes = found["words"]["image_url_scheme"]
+    assert schemes["words"] == ["https", "http"], "the most frequent first"
+    assert sum(schemes["now"]) == found["kept"]["images"][0] > 0
+    assert schemes["then"] == [0, found["kept"]["images"][1]]
+    assert all(kept <= whole for kept, whole in zip(schemes["now"], schemes["all"], strict=True))
+
+
 def test_examples_are_documents_that_change_sides(api):
     found = ask(api, "recount", change=["text_length.min_words=1000"])
     lost = found["examples"]["documents"]["lost"]
     assert lost["count"] == found["kept"]["documents"][0] > 0
-    assert all(card["is_kept"] for card in lost["cards"])
-    assert found["examples"]["documents"]["won"] == {"count": 0, "cards": []}
+    cards = ask(api, "cards", row=[str(row) for row in lost["rows"]])["rows"]
+    assert len(cards) == len(lost["rows"]) > 0
+    assert all(card["is_kept"] for card in cards)
+    assert found["examples"]["documents"]["won"] == {"count": 0, "rows": []}
 
 
 def test_a_wrong_change_is_said(api):
@@ -82,7 +93,7 @@ def test_every_bound_of_the_recipe_is_a_slider_with_its_measure():
     assert sliders["text_length.max_words"].value is None
     assert sliders["text_length.max_words"].measures == ("num_words",), "off, and told what it would be compared with"
     assert sliders["image_count.max_images"].measures == ("images_kept",)
-    assert sliders["image_url.keep_schemes"].measures == ()
+    assert sliders["image_url.keep_schemes"].measures == ("image_url_scheme",)
     assert "image_duplicate.distance" not in sliders, "it shapes what is measured"
 
 
@@ -90,7 +101,9 @@ def test_bounds_by_name_are_sliders_of_their_own_and_words_of_the_settings_none(
     step = Step("stored_score", StoredScore(at_least={"clip": 0.3}, one_of={"nsfw": ("unlikely",)}))
     found = {slider.key: (slider.value, slider.measures) for slider in sliders_of(step)}
     assert found == {
-        "at_least.clip": (0.3, ("dump_clip",)), "one_of.nsfw": (("unlikely",), ()), "keep_unknown": (False, ()),
+        "at_least.clip": (0.3, ("dump_clip",)),
+        "one_of.nsfw": (("unlikely",), ("dump_nsfw",)),
+        "keep_unknown": (False, ()),
     }  # fmt: skip
     heads = ImageHeads(heads={"nsfw": "nsfw.pth"}, keep_at_most={"nsfw": 0.1})
     assert [slider.measures for slider in sliders_of(Step("image_heads", heads))] == [("head_nsfw",)]

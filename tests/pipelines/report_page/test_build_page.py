@@ -72,12 +72,15 @@ def test_the_flow_ends_with_what_the_shards_hold(study, read):
         ("sizes", "images per document"),
         ("thresholds", "brightness: brightness, threshold 0.4"),
         ("dropped", "too_few_words: 3 (threshold 10)"),
-        ("duplicates", "near_duplicate_text: 3 documents in 1 clusters"),
+        ("duplicates", "near_duplicate_text: 3 documents in 1 cluster"),
         ("pictures", "in 3 documents"),
         ("sites", "site0.example"),
         ("failures", "http_404"),
         ("passes", "extract"),
         ("provenance", "min_words: 10"),
+        ("provenance", "sha256 of this recipe.yaml: "),
+        ("sites", "Languages were not measured"),
+        ("sizes", "Tokens are estimated, four for every three words"),
     ],
 )
 def test_each_section_says_what_it_is_for(key, said, read):

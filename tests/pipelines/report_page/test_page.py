@@ -9,7 +9,7 @@ import re
 import pytest
 from selectolax.lexbor import LexborHTMLParser
 
-from pipelines.report_page.page import Markup, Section, escaped, page, ranked, style_sheet, table
+from pipelines.report_page.page import Markup, Section, counted, escaped, page, ranked, style_sheet, table
 
 HOSTILE = "<script>alert(1)</script>\" onload='x' &amp; \x1b[31m"
 
@@ -66,3 +66,10 @@ def test_every_ink_is_read_on_both_grounds(name, theme):
 def test_bars_are_as_long_as_their_counts():
     read = LexborHTMLParser(ranked([("a", 200, 50), ("b", 50, 50)], caption="c"))
     assert [float(bar.attributes["width"]) for bar in read.css("rect")] == [100, 25, 25, 25]
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(0, "0 shards"), (1, "1 shard"), (2, "2 shards"), (2_000, "2,000 shards")]
+)
+def test_one_thing_is_not_many(number, said):
+    assert counted(number, "shard") == said

@@ -37,7 +37,7 @@ FILES = {
     "stvqa": {"data": [{"file_path": "a.png", "question": "What colour?", "answers": ["blue", "navy"]}]},
     "docvqa": {"data": [{"image": "a.png", "questionId": 5, "question": "What colour?", "answers": ["blue"]}]},
     "gqa": {
-        "02930152": {  # every field that a question of GQA has, in their order
+        "02930152": {  # those that NeMo's loader reads, and as many again that it does not
             "semantic": [{"operation": "select", "dependencies": [], "argument": "bus (7)"}],
             "entailed": ["02930160"], "equivalent": ["02930152"], "question": "What colour?", "imageId": "a",
             "isBalanced": True, "groups": {"global": None, "local": "06-bus_colour"}, "answer": "blue",

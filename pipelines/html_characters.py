@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import repeat
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +37,7 @@ def count_characters(texts: Sequence[str], first: int) -> tuple[Counts, Counts, 
     ends = np.cumsum(lengths + 1)
     starts = ends - lengths - 1
     joined = "".join([text[:MAX_CHARS] + "\n" for text in texts])
-    codes = np.frombuffer(joined.encode("utf-32-le", "replace"), np.uint32)
-    found = _class_of_each()[np.minimum(codes, 0xFFFF)]
+    found = _of_first_plane(_class_of_each(), _codes(joined))
     is_end = found == _STOP
     is_end[:-1] |= (found[:-1] == _END) & (found[1:] == _SPACE)
     marks = [np.flatnonzero(is_marked) for is_marked in (is_end, found == _COMMA, found == _DIGIT)]
@@ -77,16 +77,31 @@ def find_words(texts: Sequence[str], first: int) -> Words:
     """Return the words that the first `first` characters of each text hold: runs of letters of any script."""
     starts = [text[:first].lower() for text in texts]
     ends = np.cumsum(np.fromiter(map(len, starts), np.int64, len(starts)) + 1)
-    codes = np.frombuffer(" ".join(starts).encode("utf-32-le", "replace"), "<u4")
-    is_letter = _letters()[np.minimum(codes, 0xFFFF)]
-    if len(beyond := np.flatnonzero(codes > 0xFFFF)):
+    codes = _codes(" ".join(starts))
+    is_letter = _of_first_plane(_letters(), codes)
+    if codes.itemsize > 2:
+        beyond = np.flatnonzero(codes > 0xFFFF)
         is_letter[beyond] = [_is_letter(chr(code)) for code in codes[beyond]]
-    found = np.where(is_letter, codes, ord(" ")).astype("<u4").tobytes().decode("utf-32-le").split()
+    letters = np.where(is_letter, codes, codes.dtype.type(ord(" ")))
+    found = letters.tobytes().decode("utf-16-le" if codes.itemsize == 2 else "utf-32-le").split()
     edges = np.diff(is_letter.view(np.int8), prepend=0, append=0)
     begins = np.flatnonzero(edges > 0)
     at = np.searchsorted(ends, begins, side="right")
     is_long = np.flatnonzero(edges < 0) - begins > 1
     return Words(found, at, np.bincount(at[is_long], minlength=len(starts)))
+
+
+def _codes(text: str) -> NDArray[np.uint16] | NDArray[np.uint32]:
+    """Return the code of each character, in two bytes where all stand in Unicode's first plane, else in four."""
+    short = text.encode("utf-16-le", "replace")
+    if len(short) == 2 * len(text):
+        return np.frombuffer(short, "<u2")
+    return np.frombuffer(text.encode("utf-32-le", "replace"), "<u4")
+
+
+def _of_first_plane(table: NDArray[Any], codes: NDArray[Any]) -> NDArray[Any]:
+    """Return what a table of the first plane says of each code, of those beyond what it says of the plane's last."""
+    return np.asarray(table[codes] if codes.itemsize == 2 else table[np.minimum(codes, 0xFFFF)])
 
 
 @lru_cache(maxsize=1)

@@ -52,7 +52,7 @@ def choose(page: Page, probabilities: Floats) -> list[bool]:
             is_with_image = bool(kept[at])
         elif block.is_placed:
             kept[at] = is_with_image
-    return [bool(value) for value in kept]
+    return list(kept.tolist())
 
 
 def best_choice(probabilities: Floats, sizes: NDArray[np.float64]) -> Mask:

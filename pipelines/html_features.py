@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import chain, pairwise
+from operator import add
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -132,9 +133,10 @@ def _name_flags(name: str) -> int:
     """Return what one class or id says."""
     found = parts = name.lower().replace("_", "-").split("-")
     if len(parts) > 1:
-        found = [parts[0], *[part for before, part in pairwise(parts) if before not in NEGATIONS]]
-        found += [a + b for a, b in pairwise(parts)]
-        found += [a + b + c for a, b, c in zip(parts, parts[1:], parts[2:], strict=False)]
+        if not NEGATIONS.isdisjoint(parts):
+            found = [parts[0], *[part for before, part in pairwise(parts) if before not in NEGATIONS]]
+        pairs = [*map(add, parts, parts[1:])]
+        found = [*found, *pairs, *map(add, pairs, parts[2:])]
     if _TELLING_NAMES.isdisjoint(found):
         return 0
     return (

@@ -26,6 +26,7 @@ MAX_URL_CHARS = 400  # of an address that a size is looked for in
 _BEFORE, _AFTER = np.array([[1, 0, 4, 0, 15], [0, 1, 0, 4, 15]])[
     :, :, None
 ]  # blocks around an image, looked at at once
+_NO_LETTERS = {code: " " for code in range(128) if not chr(code).isalpha()}
 _SIZE = re.compile(r"(?<![0-9a-zA-Z])(\d{2,4})x(\d{2,4})(?![0-9])")
 _NUMBER = re.compile(r"[=_,:/-](\d{2,4})(?!\d)")
 _SIDE = re.compile(r"(?<![a-z])(?:w|width|h|height|size|s|sz|wid|resize|fit|imwidth)\Z", re.I)
@@ -95,7 +96,10 @@ def _beside(blocks: list[Block], at: int, title: frozenset[str]) -> tuple[float,
 
 @lru_cache(maxsize=64)  # the same few texts stand beside several images
 def _words(text: str) -> frozenset[str]:
-    return frozenset(WORD.findall(text[:MAX_CHARS].lower()))
+    start = text[:MAX_CHARS].lower()
+    if not start.isascii():
+        return frozenset(WORD.findall(start))
+    return frozenset([word for word in start.translate(_NO_LETTERS).split() if len(word) > 1])
 
 
 def _stem(url: str) -> str:

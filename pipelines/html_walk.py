@@ -57,6 +57,7 @@ def walk(root: Any, base_url: str, is_stored: Callable[[str], bool] | None = Non
     """Return the blocks below `root` (a selectolax node); base_url, is_stored: as `image_url` takes them."""
     walker = _Walker(base_url, is_stored)
     enter, leave, text = walker.enter, walker.leave, walker.text
+    parts, kinds = walker.parts, walker.kinds
     if (of_root := enter(root, root.tag)) is None:
         return walker.page
     opened = [of_root]  # what the open elements need when they close
@@ -64,7 +65,9 @@ def walk(root: Any, base_url: str, is_stored: Callable[[str], bool] | None = Non
     while node is not None:
         tag = node.tag
         if tag == "-text":
-            text(node.text_content)
+            found = node.text_content
+            if parts or kinds[-1] == "code" or not found.isspace():  # half of all texts stand between blocks
+                text(found)
         elif (closing := enter(node, tag)) is not None:
             if (child := node.child) is not None:
                 opened.append(closing)
@@ -276,10 +279,12 @@ def _names(attributes: Attributes) -> str:
     return " ".join(filter(None, map(attributes.get, _NAMING)))
 
 
-@functools.lru_cache(maxsize=10_000)
 def _is_figure(names: str) -> bool:
     lower = names.lower()
-    return any(word in lower for word in FIGURE_WORDS) and FIGURE_CLASS.search(names) is not None
+    for word in FIGURE_WORDS:
+        if word in lower:
+            return FIGURE_CLASS.search(names) is not None
+    return False
 
 
 @functools.lru_cache(maxsize=10_000)

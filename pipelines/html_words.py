@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from itertools import chain, pairwise
 
 import numpy as np
@@ -101,11 +100,12 @@ def _split_names(names: str) -> list[str]:
     return names[:MAX_NAME_CHARS].split()[:20]
 
 
-@lru_cache(maxsize=MAX_REMEMBERED)
-def _name_words(name: str) -> tuple[str, ...]:
+def _name_words(name: str) -> list[str]:
     """Return the words of one class or id, single, and each two that follow each other."""
-    parts = [part.lower() for part in _NAME_PARTS.findall(name)][:8]
-    return (*parts, *[f"{a}-{b}" for a, b in pairwise(parts)])
+    parts = _NAME_PARTS.findall(name)[:8]
+    if not name.islower():
+        parts = [part.lower() for part in parts]
+    return [*parts, *[f"{a}-{b}" for a, b in pairwise(parts)]] if len(parts) > 1 else parts
 
 
 def _element_words(element: Element) -> list[str]:

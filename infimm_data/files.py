@@ -110,13 +110,14 @@ def remove(path: str) -> None:
 
 
 @contextlib.contextmanager
-def open_whole(path: str, *, is_durable: bool = True) -> Iterator[IO[bytes]]:
+def open_whole(path: str, *, is_durable: bool = True, keeps_equal: bool = False) -> Iterator[IO[bytes]]:
     """Open `path` for writing; it appears under its name only when the block ends without an exception.
 
     The bytes go to a temporary name beside the place (a name of its own, so that two writers never share one),
     are synced to disk where the disk is local, and renamed. After a crash only a `.part-*` file may be left,
     which no reader looks at and `remove_leftovers` deletes. Raises NoSpaceError when the storage is full. is_durable:
-    False for what is read in this run alone, and need not outlive the machine: it is not synced.
+    False for what is read in this run alone, and need not outlive the machine: it is not synced. keeps_equal: a local
+    file that already holds these bytes is left alone.
     """
     fs, inside = file_system(path)
     parent, _, name = inside.rpartition("/")
@@ -129,7 +130,9 @@ def open_whole(path: str, *, is_durable: bool = True) -> Iterator[IO[bytes]]:
             if is_durable and isinstance(fs, LocalFileSystem):
                 file.flush()
                 os.fsync(file.fileno())
-        if isinstance(fs, LocalFileSystem):
+        if isinstance(fs, LocalFileSystem) and keeps_equal and os.path.exists(inside) and _are_equal(part, inside):
+            os.remove(part)
+        elif isinstance(fs, LocalFileSystem):
             os.replace(part, inside)
         else:
             fs.mv(part, inside)
@@ -141,6 +144,12 @@ def open_whole(path: str, *, is_durable: bool = True) -> Iterator[IO[bytes]]:
                 f"{path}: {error.strerror}; free some space and run the same command again, it goes on from here"
             ) from None
         raise
+
+
+def _are_equal(one: str, other: str) -> bool:
+    """Say whether two files hold the same bytes; looked at each time, where `filecmp` would remember."""
+    with open(one, "rb") as left, open(other, "rb") as right:
+        return hashlib.file_digest(left, "sha256").digest() == hashlib.file_digest(right, "sha256").digest()
 
 
 def write_bytes(path: str, data: bytes) -> None:

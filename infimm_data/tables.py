@@ -174,8 +174,11 @@ def write_table(path: str, table: pa.Table, *, fingerprint: str, counts: Mapping
 def write_tables(
     path: str, tables: Iterator[pa.Table], *, fingerprint: str, counts: Mapping[str, Any] | None = None
 ) -> None:
-    """Write tables of one schema, at least one, as the row groups of one file, holding one of them at a time."""
-    with open_whole(path) as file:
+    """Write tables of one schema, at least one, as the row groups of one file, holding one of them at a time.
+
+    A local file that already holds them is left alone.
+    """
+    with open_whole(path, keeps_equal=True) as file:
         first = next(tables)
         with pq.ParquetWriter(file, first.schema, compression="zstd") as writer:
             for table in itertools.chain([first], tables):

@@ -95,7 +95,13 @@ class StoredFacts:
             facts = kept if isinstance(kept, Facts) else self._read(batch, kept)
             for found in self._found:
                 facts = facts.with_found(found)
-            yield facts
+            yield replace(facts, stored=self._stored)
+
+    def _stored(self, level: Level) -> list[str]:
+        """Return the names of all that is stored of the first work item, for an error to name them."""
+        facts = self.of_item(self.items[0])
+        names: list[str] = (facts.images if level == "image" else facts.documents).column_names
+        return names
 
     def rows_of_item(self, item: str) -> slice:
         """Return where the documents of a work item (by its key) stand in the build."""

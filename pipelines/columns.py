@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,16 +31,24 @@ def lacking(table: pa.Table, measure: str) -> frozenset[str]:
     return frozenset({measure} if has_nulls else ())
 
 
-def column_of(table: pa.Table, measure: str, is_optional: bool, nullable: frozenset[str]) -> npt.NDArray[Any]:
+def column_of(
+    table: pa.Table,
+    measure: str,
+    is_optional: bool,
+    nullable: frozenset[str],
+    stored: Callable[[], Sequence[str]] = tuple,
+) -> npt.NDArray[Any]:
     """Return a measure as float64 with NaN, as whole numbers, or as objects with None.
 
     is_optional: what is not there is None of every row, else ConfigError. nullable: measures whose whole numbers come
-    as float64, since rows elsewhere lack them.
+    as float64, since rows elsewhere lack them. stored: gives the names of all columns, for the error to name them,
+    where `table` has those alone that were asked for.
     """
     if measure not in table.column_names and (is_optional or not table.num_rows):
         return np.full(table.num_rows, None, dtype=object)
     if measure not in table.column_names:
-        known = [name for name in table.column_names if name not in ("id", "node", "url", NOTHING)]
+        names = dict.fromkeys([*table.column_names, *stored()])
+        known = [name for name in names if name not in ("id", "node", "url", NOTHING)]
         raise ConfigError(
             f"measure '{measure}': neither the dump nor a step has it.{did_you_mean(measure, known)} "
             f"There are: {', '.join(known)}. Name one of these in the recipe."

@@ -6,7 +6,7 @@ A build of any size is decided on part after part: `pipelines.batches`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -54,7 +54,8 @@ class Facts:
     file; image_document: the row in `documents` of each image.
     rank: which of several copies stays, as the recipe's `dedup.rank` names measures; dates: of each document, in
     their order, NaN where unknown; loaded where the rank asks. first_document, first_image: of a part of a build, how
-    many there are before it; nullable: whole numbers that are unknown of some rows of the whole build.
+    many there are before it; nullable: whole numbers that are unknown of some rows of the whole build; stored: gives
+    the names of all measures of a level, where the tables have those that were asked for.
     """
 
     items: Sequence[str]
@@ -69,6 +70,7 @@ class Facts:
     first_document: int = 0
     first_image: int = 0
     nullable: frozenset[str] = frozenset()
+    stored: Callable[[Level], Sequence[str]] = lambda level: ()
 
     def batches(self) -> Iterator[Facts]:
         """Yield the facts part after part; here all at once."""
@@ -109,11 +111,11 @@ class Facts:
 
         is_optional: what nobody has measured is unknown of every row; else ConfigError.
         """
-        return column_of(self.documents, measure, is_optional, self.nullable)
+        return column_of(self.documents, measure, is_optional, self.nullable, lambda: self.stored("document"))
 
     def image_column(self, measure: str, *, is_optional: bool = False) -> npt.NDArray[Any]:
         """Return one measure of all images, as `document_column` does."""
-        return column_of(self.images, measure, is_optional, self.nullable)
+        return column_of(self.images, measure, is_optional, self.nullable, lambda: self.stored("image"))
 
     def value(self, level: Level, measure: str, row: int) -> Any:
         """Return one measure of one row, as its column has it."""

@@ -183,15 +183,26 @@ def alone_in(folder: str) -> Iterator[None]:
 
 
 def remove_leftovers(folder: str) -> int:
-    """Delete the `.part-*` files that a killed run left anywhere below `folder`; return how many."""
+    """Delete the `.part-*` files that a killed run left anywhere below `folder`; return how many.
+
+    Its workers may outlive their driver for a moment: what they finish meanwhile is no leftover any more.
+    """
     fs, inside = file_system(folder)
-    if not fs.exists(inside):
-        return 0
-    leftovers = [path for path in fs.find(inside) if path.rpartition("/")[2].startswith(".part-")]
-    for path in leftovers:
-        fs.rm_file(path)
+    removed = 0
+    for path in _files_below(fs, inside):
+        if path.rpartition("/")[2].startswith(".part-"):
+            with contextlib.suppress(FileNotFoundError):
+                fs.rm_file(path)
+                removed += 1
     fs.invalidate_cache()  # object stores remember listings, which this run is about to make untrue
-    return len(leftovers)
+    return removed
+
+
+def _files_below(fs: fsspec.AbstractFileSystem, folder: str) -> list[str]:
+    """Return all files below a folder; on disk without fsspec, which leaves out a folder where a file vanishes."""
+    if isinstance(fs, LocalFileSystem):
+        return [f"{at}/{name}" for at, _, names in os.walk(folder) for name in names]
+    return list(fs.find(folder)) if fs.exists(folder) else []
 
 
 def sha256_of(path: str, chunk_bytes: int = 1 << 20) -> str:

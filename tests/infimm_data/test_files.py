@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from infimm_data.errors import ConfigError
 from infimm_data.files import (
@@ -156,3 +157,18 @@ def test_package_paths_lead_into_installed_packages():
 def test_an_unknown_package_is_a_config_error(path):
     with pytest.raises(ConfigError, match="expected package:NAME/INSIDE"):
         resolve(path)
+
+
+def test_what_a_worker_finishes_meanwhile_is_no_leftover(tmp_path, monkeypatch):
+    (tmp_path / ".part-0-a.bin").write_bytes(b"1")
+    (tmp_path / ".part-1-b.bin").write_bytes(b"1")
+    rm_file = LocalFileSystem.rm_file
+
+    def finish_first(fs, path):
+        if path.endswith("a.bin"):
+            os.replace(path, tmp_path / "a.bin")
+        rm_file(fs, path)
+
+    monkeypatch.setattr(LocalFileSystem, "rm_file", finish_first)
+    assert remove_leftovers(str(tmp_path)) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["a.bin"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import filecmp
 import hashlib
 import importlib.util
 import os
@@ -130,9 +131,10 @@ def open_whole(path: str, *, is_durable: bool = True, keeps_equal: bool = False)
             if is_durable and isinstance(fs, LocalFileSystem):
                 file.flush()
                 os.fsync(file.fileno())
-        if isinstance(fs, LocalFileSystem) and keeps_equal and os.path.exists(inside) and _are_equal(part, inside):
+        is_local = isinstance(fs, LocalFileSystem)
+        if is_local and keeps_equal and os.path.exists(inside) and filecmp.cmp(part, inside, shallow=False):
             os.remove(part)
-        elif isinstance(fs, LocalFileSystem):
+        elif is_local:
             os.replace(part, inside)
         else:
             fs.mv(part, inside)
@@ -144,12 +146,6 @@ def open_whole(path: str, *, is_durable: bool = True, keeps_equal: bool = False)
                 f"{path}: {error.strerror}; free some space and run the same command again, it goes on from here"
             ) from None
         raise
-
-
-def _are_equal(one: str, other: str) -> bool:
-    """Say whether two files hold the same bytes; looked at each time, where `filecmp` would remember."""
-    with open(one, "rb") as left, open(other, "rb") as right:
-        return hashlib.file_digest(left, "sha256").digest() == hashlib.file_digest(right, "sha256").digest()
 
 
 def write_bytes(path: str, data: bytes) -> None:

@@ -114,16 +114,23 @@ def _bucket_pairs(
         here = np.arange(begin, min(len(mine), begin + _ROWS_AT_ONCE), dtype=np.int64)
         wanted = mine[here] ^ flip
         first = here + 1 if is_same and flip == 0 else np.searchsorted(theirs, wanted, side="left")
-        counts = np.searchsorted(theirs, wanted, side="right") - first
+        last = np.searchsorted(theirs, wanted, side="right")
         if is_same and flip != 0:
-            counts[wanted < mine[here]] = 0  # each pair once, from its smaller value
-        ends = np.cumsum(counts)
-        start = 0
-        while start < len(here):
-            done = ends[start - 1] if start else 0
-            stop = max(start + 1, int(np.searchsorted(ends, done + _PAIRS_AT_ONCE, side="right")))
-            some = counts[start:stop]
-            a = np.repeat(here[start:stop], some)
-            within = np.arange(len(a), dtype=np.int64) - np.repeat(np.cumsum(some) - some, some)
-            yield a, np.repeat(first[start:stop], some) + within
-            start = stop
+            last = np.where(wanted < mine[here], first, last)  # each pair once, from its smaller value
+        yield from in_pieces(here, first, last, _PAIRS_AT_ONCE)
+
+
+def in_pieces(
+    rows: Positions, first: Positions, last: Positions, at_once: int
+) -> Iterator[tuple[Positions, Positions]]:
+    """Yield each row with every position from its first to before its last, about `at_once` together."""
+    counts = last - first
+    ends = np.cumsum(counts)
+    start = 0
+    while start < len(rows):
+        done = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, done + at_once, side="right")))
+        some = counts[start:stop]
+        shift = first[start:stop] - (ends[start:stop] - some - done)
+        yield np.repeat(rows[start:stop], some), np.arange(int(some.sum()), dtype=np.int64) + np.repeat(shift, some)
+        start = stop

@@ -14,13 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from infimm_data.groups import Positions
-from infimm_data.hamming import BITS
+from infimm_data.hamming import BITS, Hashes, in_pieces
 
 _MAX_RADIUS = 2  # more flipped bits per block cost more look-ups than larger buckets do
 _MAX_WIDTH = 24  # bits of a block: a table has a place for each of its values, 64 MiB
 _PAIRS_AT_ONCE = 1 << 22  # candidate pairs held at once: 64 MiB of positions
 
-Hashes = npt.NDArray[np.uint64]
 Values = npt.NDArray[np.uint32]
 
 
@@ -71,7 +70,7 @@ def _bucket_pairs(values: Values, width: int, radius: int) -> Iterator[tuple[Pos
     starts = np.zeros((1 << width) + 1, dtype=np.int64)
     np.cumsum(np.bincount(values, minlength=1 << width), out=starts[1:])
     here = np.arange(len(values), dtype=np.int64)
-    yield from _pieces(here, here + 1, starts[values + np.uint32(1)])
+    yield from in_pieces(here, here + 1, starts[values + np.uint32(1)], _PAIRS_AT_ONCE)
     is_there = np.diff(starts) > 0
     for top in range(width if radius else 0):  # each pair once, from its smaller value: that without the highest flip
         lower = np.flatnonzero((values >> np.uint32(top)) & np.uint32(1) == 0)
@@ -80,18 +79,4 @@ def _bucket_pairs(values: Values, width: int, radius: int) -> Iterator[tuple[Pos
             wanted = flipped if other is None else flipped ^ np.uint32(1 << other)
             found = np.flatnonzero(is_there[wanted])
             bucket = wanted[found]
-            yield from _pieces(lower[found], starts[bucket], starts[bucket + np.uint32(1)])
-
-
-def _pieces(rows: Positions, first: Positions, last: Positions) -> Iterator[tuple[Positions, Positions]]:
-    """Yield each row with every position from its first to before its last, about _PAIRS_AT_ONCE together."""
-    counts = last - first
-    ends = np.cumsum(counts)
-    start = 0
-    while start < len(rows):
-        done = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, done + _PAIRS_AT_ONCE, side="right")))
-        some = counts[start:stop]
-        shift = first[start:stop] - (ends[start:stop] - some - done)
-        yield np.repeat(rows[start:stop], some), np.arange(int(some.sum()), dtype=np.int64) + np.repeat(shift, some)
-        start = stop
+            yield from in_pieces(lower[found], starts[bucket], starts[bucket + np.uint32(1)], _PAIRS_AT_ONCE)

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import IO, Any
 
 import numpy as np
@@ -135,14 +136,8 @@ def shard_plans(
 
     is_placed: whether images go before the sentence that was assigned to them.
     """
-    plan: list[KeptDocument] = []
-    for item in facts.items:
-        for document in _kept_documents(facts.of_item(item), decisions, is_placed):
-            plan.append(document)
-            if len(plan) == documents_per_shard:
-                yield plan
-                plan = []
-    if plan:
+    documents = chain.from_iterable(_kept_documents(facts.of_item(item), decisions, is_placed) for item in facts.items)
+    while plan := list(islice(documents, documents_per_shard)):
         yield plan
 
 

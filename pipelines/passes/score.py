@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, cast
 
 import numpy as np
@@ -122,7 +123,8 @@ def score_item(
     ids: list[str] = []
     nodes: list[int] = []
     rows: list[dict[str, Any]] = []
-    for chunk in _chunks(_pairs_with_texts(scores, item, layout, pairs, known)):
+    keyed = _pairs_with_texts(scores, item, layout, pairs, known)
+    while chunk := list(islice(keyed, PAIRS_AT_ONCE)):
         keys, images, texts = zip(*chunk, strict=True)
         for (document, node), measures in zip(keys, scorer.score(images, texts), strict=True):
             ids.append(document)
@@ -162,14 +164,3 @@ def _pairs_with_texts(
             for _, node, offset, size in by_row[row]:
                 if (document.id, node) not in known:
                     yield (document.id, node), read_image(tar, offset, size), scores.texts_for(document, node)
-
-
-def _chunks(keyed: Iterator[Keyed]) -> Iterator[list[Keyed]]:
-    chunk: list[Any] = []
-    for one in keyed:
-        chunk.append(one)
-        if len(chunk) == PAIRS_AT_ONCE:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
